@@ -1,0 +1,274 @@
+#include "engine/grouped_backward.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/coefficients.h"
+#include "engine/group_sinks.h"
+#include "engine/machine.h"
+#include "kernels/binary.h"
+#include "kernels/launch.h"
+
+namespace minnow {
+
+Strategy strategy_from(std::string_view name) {
+  if (name == "automatic") return Strategy::automatic;
+  if (name == "instantiate") return Strategy::instantiate;
+  if (name == "norm_only") return Strategy::norm_only;
+  check(name == "loop",
+        "clip.strategy: one of automatic, instantiate, norm_only, loop; got \"{}\"", name);
+  return Strategy::loop;
+}
+
+namespace {
+
+/// The groups [first, last) that one wave completes, and the pieces of the batch to run for them: one piece, or several
+/// where a single group is larger than the wave.
+struct Wave {
+  int64_t first, last;
+  std::vector<int64_t> cuts;  ///< examples cuts[i] .. cuts[i + 1] are one forward and backward pass
+};
+
+/// Whole groups in order, as many to a wave as fit `examples` and `groups`; a group larger than that alone, in pieces.
+/// `apart`: a wave ends where the domain changes.
+std::vector<Wave> pack(const Grouping& grouping, int64_t examples, int64_t groups, bool apart) {
+  const auto& bounds = grouping.bounds();
+  std::vector<Wave> waves;
+  for (int64_t j = 0; j < grouping.groups();) {
+    const auto fits = [&](int64_t next) {
+      return next < grouping.groups() && next - j < groups && bounds[next + 1] - bounds[j] <= examples &&
+             (!apart || grouping.domains()[next] == grouping.domains()[j]);
+    };
+    Wave wave{j, j + 1, {bounds[j]}};
+    while (fits(wave.last)) ++wave.last;
+    while (wave.cuts.back() < bounds[wave.last]) {
+      wave.cuts.push_back(std::min(wave.cuts.back() + examples, bounds[wave.last]));
+    }
+    j = wave.last;
+    waves.push_back(std::move(wave));
+  }
+  return waves;
+}
+
+int64_t parameter_bytes(const Parameters& parameters) {
+  int64_t bytes = 0;
+  for (const Parameter* p : parameters) bytes += p->trainable ? p->value.nbytes() : 0;
+  return bytes;
+}
+
+std::vector<Wave> plan_waves(const Parameters& parameters, const Grouping& grouping,
+                             const GroupedOptions& options, int64_t domains) {
+  check(options.wave >= 0, "train.wave: must not be negative; got {}", options.wave);
+  const int64_t examples = options.wave > 0 ? options.wave : grouping.examples();
+  int64_t groups = grouping.groups();
+  if (options.wave == 0) {
+    groups = options.memory_budget / std::max<int64_t>(parameter_bytes(parameters), 1);
+  }
+  if (options.strategy == Strategy::loop) groups = 1;
+  groups = std::max<int64_t>(groups, 1);
+  std::vector<Wave> waves = pack(grouping, examples, groups, false);
+  // The sums of different domains have different common factors: no wave may mix them, unless there is only one wave.
+  if (waves.size() > 1 && domains > 1) waves = pack(grouping, examples, groups, true);
+  return waves;
+}
+
+/// Runs the examples [begin, end) forward and backward. Each loss is seeded with 1 / size of its group, so that a
+/// group's gradient is that of its average loss.
+void run_piece(const Grouping& grouping, int64_t begin, int64_t end, const LossFn& loss,
+               GradSink& sink, Tensor& losses) {
+  Tape tape;
+  Var root = loss(tape, begin, end);
+  check(root.shape() == Shape{end - begin},
+        "backward: the loss of {} examples must have shape [{}]; got {}", end - begin, end - begin,
+        to_string(root.shape()));
+  if (!losses.defined()) losses = Tensor::empty({grouping.examples()}, root.dtype());
+  losses.slice(begin, end).copy_from(root.value());
+  Tensor seed = Tensor::empty(root.shape(), root.dtype());
+  dispatch_float("backward", seed.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* s = seed.data<T>();
+    const auto& bounds = grouping.bounds();
+    int64_t j = std::upper_bound(bounds.begin(), bounds.end(), begin) - bounds.begin() - 1;
+    for (int64_t i = begin; i < end; ++i) {
+      while (i >= bounds[j + 1]) ++j;
+      s[i - begin] = T(1) / static_cast<T>(grouping.size(j));
+    }
+  });
+  tape.backward(root, std::move(seed), sink);
+}
+
+std::unique_ptr<GroupSource> run_wave(const Parameters& parameters, const Grouping& grouping,
+                                      const Wave& wave, const LossFn& loss,
+                                      const GroupedOptions& options, Tensor& losses) {
+  std::unique_ptr<GroupSource> source;
+  if (wave.last - wave.first == 1) {
+    source = std::make_unique<OneGroup>(parameters);
+  } else {
+    source = std::make_unique<ManyGroups>(
+        parameters, grouping.subset(wave.first, wave.last), options.strategy,
+        options.tau > 0 ? options.tau : measured_tau(), options.memory_budget);
+  }
+  for (size_t i = 0; i + 1 < wave.cuts.size(); ++i) {
+    run_piece(grouping, wave.cuts[i], wave.cuts[i + 1], loss, *source, losses);
+  }
+  return source;
+}
+
+void scale_tensor(const Tensor& x, double c) {
+  if (c == 1) return;
+  dispatch_float("rescaled sum", x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_KERNEL(x.device(), scale<T>)
+    (x.numel(), static_cast<T>(c), x.data<T>(), x.data<T>());
+  });
+}
+
+void add_tensor(const Tensor& sum, const Tensor& x) {
+  dispatch_float("rescaled sum", x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_KERNEL(x.device(), add_scaled<T>)(x.numel(), T(1), x.data<T>(), sum.data<T>());
+  });
+}
+
+/// sums[l] (+)= sum over the wave's groups of factor g_j; with `final` the factors are the whole coefficients.
+void add_wave(const Parameters& parameters, const Coefficients& coefficients, const Wave& wave,
+              bool final, GroupSource& source, std::vector<Tensor>& sums) {
+  std::vector<double> c(static_cast<size_t>(wave.last - wave.first));
+  for (int64_t l = 0; l < std::ssize(parameters); ++l) {
+    if (!parameters[l]->trainable) continue;
+    for (int64_t j = wave.first; j < wave.last; ++j) {
+      c[j - wave.first] = coefficients.factor(l, j) *
+                          (final ? coefficients.common(l, coefficients.domain(j)) : 1);
+    }
+    source.weighted_sum(l, c.data(), sums[l], sums[l].defined());
+  }
+}
+
+/// sum over the domains of (its common number) x (its sum), gathered in the first.
+std::vector<Tensor> join(const Coefficients& coefficients, std::vector<std::vector<Tensor>> sums) {
+  for (int64_t d = 0; d < std::ssize(sums); ++d) {
+    for (int64_t l = 0; l < std::ssize(sums[d]); ++l) {
+      if (!sums[d][l].defined()) continue;
+      scale_tensor(sums[d][l], coefficients.common(l, d));
+      if (d > 0 && sums[0][l].defined()) {
+        add_tensor(sums[0][l], sums[d][l]);
+      } else {
+        sums[0][l] = sums[d][l];
+      }
+    }
+  }
+  return std::move(sums[0]);
+}
+
+/// Keeps the gradients of all groups.
+class KeepAll final : public GradSink {
+ public:
+  KeepAll(const Parameters& parameters, const Grouping& grouping)
+      : grouping_(grouping), index_(parameters), gradients(parameters.size()) {}
+
+  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool) override {
+    Tensor& sums = gradients[index_.at(parameter)];
+    const bool accumulate = sums.defined();
+    if (!accumulate) {
+      Shape shape = parameter.value.shape();
+      shape.insert(shape.begin(), grouping_.groups());
+      sums = Tensor::empty(shape, parameter.value.dtype());
+    }
+    form->group_sums(grouping_, sums, accumulate, nullptr);
+  }
+
+ private:
+  const Grouping& grouping_;
+  ParameterIndex index_;
+
+ public:
+  std::vector<Tensor> gradients;
+};
+
+/// Adds each parameter's inner products up and lets its gradients go, unless further uses are to come.
+class Gram final : public GradSink {
+ public:
+  Gram(const Parameters& parameters, const Grouping& grouping, Tensor products)
+      : kept_(parameters, grouping), grouping_(grouping), index_(parameters),
+        products_(std::move(products)) {}
+
+  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool shared) override {
+    kept_.take(parameter, std::move(form), shared);
+    if (!shared) add(std::exchange(kept_.gradients[index_.at(parameter)], Tensor()));
+  }
+
+  void finish() {
+    for (Tensor& rest : kept_.gradients) {
+      if (rest.defined()) add(std::exchange(rest, Tensor()));
+    }
+  }
+
+ private:
+  void add(const Tensor& x) {
+    dispatch_float("gram", x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const int64_t k = grouping_.groups();
+      MINNOW_KERNEL(x.device(), gram<T>)(k, x.numel() / k, x.data<T>(), products_.data<double>());
+    });
+  }
+
+  KeepAll kept_;
+  const Grouping& grouping_;
+  ParameterIndex index_;
+  Tensor products_;
+};
+
+}  // namespace
+
+GroupedStep clipped_gradient(const Parameters& parameters, const Grouping& grouping,
+                             const LossFn& loss, const ClipRule& rule, ClipState& state,
+                             const GroupedOptions& options) {
+  GroupedStep step;
+  Coefficients coefficients(std::ssize(parameters), grouping, rule, state);
+  const std::vector<Wave> waves =
+      plan_waves(parameters, grouping, options, coefficients.domains());
+  const bool one_wave = waves.size() == 1;
+  std::vector<std::vector<Tensor>> sums(static_cast<size_t>(coefficients.domains()),
+                                        std::vector<Tensor>(parameters.size()));
+  for (const Wave& wave : waves) {
+    const auto source = run_wave(parameters, grouping, wave, loss, options, step.losses);
+    coefficients.see(wave.first, wave.last, source->sumsq());
+    const int64_t d = one_wave ? 0 : coefficients.domain(wave.first);
+    add_wave(parameters, coefficients, wave, one_wave, *source, sums[d]);
+  }
+  step.update = one_wave ? std::move(sums[0]) : join(coefficients, std::move(sums));
+  step.groups = coefficients.finish();
+  state.update(rule, std::ssize(parameters), step.groups);
+  if (step.groups.skipped) {
+    for (Tensor& x : step.update) {
+      if (x.defined()) x.fill(0);
+    }
+  }
+  return step;
+}
+
+std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping& grouping,
+                                    const LossFn& loss) {
+  KeepAll sink(parameters, grouping);
+  Tensor losses;
+  run_piece(grouping, 0, grouping.examples(), loss, sink, losses);
+  for (size_t l = 0; l < parameters.size(); ++l) {
+    if (!parameters[l]->trainable || sink.gradients[l].defined()) continue;
+    Shape shape = parameters[l]->value.shape();
+    shape.insert(shape.begin(), grouping.groups());
+    sink.gradients[l] = Tensor::zeros(shape, parameters[l]->value.dtype());
+  }
+  return std::move(sink.gradients);
+}
+
+Tensor gram(const Parameters& parameters, const Grouping& grouping, const LossFn& loss) {
+  const Tensor products =
+      Tensor::zeros({grouping.groups(), grouping.groups()}, DType::float64);
+  Gram sink(parameters, grouping, products);
+  Tensor losses;
+  run_piece(grouping, 0, grouping.examples(), loss, sink, losses);
+  sink.finish();
+  return products;
+}
+
+}  // namespace minnow

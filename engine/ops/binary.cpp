@@ -1,0 +1,104 @@
+#include "kernels/binary.h"
+
+#include "engine/ops.h"
+#include "engine/param_grad.h"
+#include "kernels/launch.h"
+
+namespace minnow {
+namespace {
+
+void check_same(std::string_view name, const Var& a, const Var& b) {
+  check(a.shape() == b.shape() && a.dtype() == b.dtype(),
+        "{}: both inputs must have one shape and dtype; got {} {} and {} {}", name,
+        to_string(a.dtype()), to_string(a.shape()), to_string(b.dtype()), to_string(b.shape()));
+}
+
+Tensor product(const Tensor& a, const Tensor& b) {
+  Tensor y = Tensor::empty(a.shape(), a.dtype(), a.device());
+  dispatch_float("mul", a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_KERNEL(a.device(), multiply<T>)(y.numel(), a.data<T>(), b.data<T>(), y.data<T>());
+  });
+  return y;
+}
+
+Tensor scaled(const Tensor& x, double factor) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  dispatch_float("scale", x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_KERNEL(x.device(), scale<T>)
+    (y.numel(), static_cast<T>(factor), x.data<T>(), y.data<T>());
+  });
+  return y;
+}
+
+/// x [rows, width] + p [width], whose gradient is the sum of the rows of gy.
+Var add_rows(std::string_view name, const Var& x, const Parameter& p) {
+  const int64_t width = p.value.numel();
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  dispatch_float(name, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_KERNEL(x.device(), add_broadcast<T>)
+    (width == 0 ? 0 : y.numel() / width, width, x.value().data<T>(), p.value.data<T>(),
+     y.data<T>());
+  });
+  return x.tape().record(y, {x.slot()}, {&p},
+                         [slot = x.slot(), &p, width](Tensor gy, Backprop& back) {
+                           if (p.trainable) back.give(p, row_sum(gy, width));
+                           back.give(slot, std::move(gy));
+                         });
+}
+
+}  // namespace
+
+Var add(const Var& a, const Var& b) {
+  check_same("add", a, b);
+  Tensor y = Tensor::empty(a.shape(), a.dtype(), a.device());
+  dispatch_float("add", a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_KERNEL(a.device(), add<T>)
+    (y.numel(), a.value().data<T>(), b.value().data<T>(), y.data<T>());
+  });
+  return a.tape().record(y, {a.slot(), b.slot()}, {},
+                         [a = a.slot(), b = b.slot()](Tensor gy, Backprop& back) {
+                           back.give(a, gy);
+                           back.give(b, std::move(gy));
+                         });
+}
+
+Var mul(const Var& a, const Var& b) {
+  check_same("mul", a, b);
+  return a.tape().record(
+      product(a.value(), b.value()), {a.slot(), b.slot()}, {},
+      [a = a.slot(), b = b.slot(), va = b.slot().wanted() ? a.value() : Tensor(),
+       vb = a.slot().wanted() ? b.value() : Tensor()](Tensor gy, Backprop& back) {
+        if (a.wanted()) back.give(a, product(gy, vb));
+        if (b.wanted()) back.give(b, product(gy, va));
+      });
+}
+
+Var scale(const Var& x, double factor) {
+  return x.tape().record(scaled(x.value(), factor), {x.slot()}, {},
+                         [slot = x.slot(), factor](Tensor gy, Backprop& back) {
+                           back.give(slot, scaled(gy, factor));
+                         });
+}
+
+Var add_bias(const Var& x, const Parameter& bias) {
+  check(x.value().rank() >= 2 && bias.value.shape() == Shape{x.dim(-1)},
+        "add_bias: bias must be [C] with C the last axis of x {}; got {}", to_string(x.shape()),
+        to_string(bias.value.shape()));
+  return add_rows("add_bias", x, bias);
+}
+
+Var add_parameter(const Var& x, const Parameter& p) {
+  Shape rest = x.shape(), own = p.value.shape();
+  check(!rest.empty(), "add_parameter: x needs a leading example axis; got a scalar");
+  rest.erase(rest.begin());
+  while (own.size() > rest.size() && own.front() == 1) own.erase(own.begin());
+  check(own == rest, "add_parameter: \"{}\" must have the shape of one example, {}; got {}", p.name,
+        to_string(rest), to_string(p.value.shape()));
+  return add_rows("add_parameter", x, p);
+}
+
+}  // namespace minnow

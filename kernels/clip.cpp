@@ -1,0 +1,90 @@
+#include "kernels/clip.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/launch.h"
+
+namespace minnow::cpu {
+
+void group_norms(int64_t layers, int64_t groups, const double* sumsq, double* norms) {
+  for (int64_t j = 0; j < groups; ++j) {
+    double sum = 0;
+    for (int64_t l = 0; l < layers; ++l) sum += sumsq[l * groups + j];
+    norms[j] = std::sqrt(sum);
+  }
+}
+
+Minimum norm_minimum(int64_t groups, const double* norms, const uint8_t* eligible) {
+  Minimum least{std::numeric_limits<double>::infinity(), -1};
+  for (int64_t j = 0; j < groups; ++j) {
+    if (eligible[j] != 0 && norms[j] < least.value) least = {norms[j], j};
+  }
+  return least;
+}
+
+void clip_factors(Rule rule, double threshold, double gamma, int64_t groups, const double* norms,
+                  const uint8_t* eligible, double* factors) {
+  const auto factor = [=](double n) {
+    switch (rule) {
+      case Rule::none: return 1.0;
+      case Rule::min:
+      case Rule::normalize: return 1 / n;
+      case Rule::fixed:
+      case Rule::quantile: return std::min(1.0, threshold / n);
+      case Rule::automatic: return 1 / (n + gamma);
+    }
+    return 0.0;
+  };
+  for (int64_t j = 0; j < groups; ++j) factors[j] = eligible[j] != 0 ? factor(norms[j]) : 0;
+}
+
+template <class T>
+void rescaled_sum(int64_t groups, int64_t n, const T* x, const double* c, T beta, T* sum) {
+  constexpr int64_t block = 2048;  // of the result: stays in the first-level cache while the groups stream by
+  const int64_t blocks = (n + block - 1) / block;
+  parallel_for(blocks, element_grain / block, [=](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) {
+      const int64_t begin = b * block, width = std::min(block, n - begin);
+      T* out = sum + begin;
+      for (int64_t i = 0; i < width; ++i) out[i] = beta == T(0) ? T(0) : beta * out[i];
+      for (int64_t j = 0; j < groups; ++j) {
+        const T cj = static_cast<T>(c[j]);
+        if (c[j] == 0) continue;
+        const T* row = x + j * n + begin;
+#pragma omp simd
+        for (int64_t i = 0; i < width; ++i) out[i] += cj * row[i];
+      }
+    }
+  });
+}
+
+template <class T>
+void gram(int64_t groups, int64_t n, const T* x, double* products) {
+  constexpr int64_t run = 1024;  // float sums of this length, float64 beyond
+  parallel_for(groups, 1, [=](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t j = 0; j < groups; ++j) {
+        double total = 0;
+        for (int64_t begin = 0; begin < n; begin += run) {
+          const int64_t end = std::min(begin + run, n);
+          T sum = 0;
+#pragma omp simd reduction(+ : sum)
+          for (int64_t k = begin; k < end; ++k) sum += x[i * n + k] * x[j * n + k];
+          total += static_cast<double>(sum);
+        }
+        products[i * groups + j] += total;
+      }
+    }
+  });
+}
+
+#define MINNOW_INSTANTIATE(T)                                                               \
+  template void rescaled_sum<T>(int64_t, int64_t, const T*, const double*, T, T*);          \
+  template void gram<T>(int64_t, int64_t, const T*, double*);
+MINNOW_INSTANTIATE(float)
+MINNOW_INSTANTIATE(double)
+#undef MINNOW_INSTANTIATE
+
+}  // namespace minnow::cpu

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/ops.h"
+#include "engine/parameter.h"
+
+namespace minnow::nn {
+
+/// Draws initial values. Every parameter has a random sequence of its own, so that a layer's values do not depend on
+/// the sizes of the layers before it.
+class Init {
+ public:
+  explicit Init(uint64_t seed) : seed_(seed) {}
+
+  Tensor constant(const Shape& shape, double value);
+  Tensor normal(const Shape& shape, double sd);
+  /// Normal with standard deviation `sd`, redrawn outside [-2, 2]: absolute bounds, as in timm.
+  Tensor truncated_normal(const Shape& shape, double sd);
+  /// Uniform in [-bound, bound].
+  Tensor uniform(const Shape& shape, double bound);
+
+ private:
+  RandomSequence next();
+
+  uint64_t seed_;
+  uint64_t count_ = 0;
+};
+
+/// Something with parameters. Neither copied nor moved: tapes and optimizers hold the parameters' addresses.
+class Module {
+ public:
+  Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+  virtual ~Module() = default;
+
+  /// Names the parameters `prefix`name and appends them in the order of the state dict.
+  virtual void collect(const std::string& prefix, Parameters& into) = 0;
+  Parameters parameters();
+
+ protected:
+  static void append(Parameter& parameter, const std::string& name, Parameters& into);
+};
+
+/// A classifier of batches: x [B, C, H, W] -> logits [B, classes].
+class Model : public Module {
+ public:
+  virtual Var forward(const Var& x) const = 0;
+};
+
+/// Number of trainable elements P.
+int64_t count_elements(const Parameters& parameters);
+
+}  // namespace minnow::nn
