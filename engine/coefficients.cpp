@@ -15,8 +15,9 @@ Coefficients::Coefficients(int64_t layers, const Grouping& grouping, const ClipR
       rule_(rule),
       state_(state),
       factors_(static_cast<size_t>(scopes_ * grouping.groups()), 0.0),
+      norms_(factors_.size(), 0.0),
       rho_(static_cast<size_t>(scopes_ * domains_), std::numeric_limits<double>::infinity()),
-      weight_(static_cast<size_t>(scopes_), 0.0),
+      examples_(static_cast<size_t>(scopes_), 0.0),
       count_(static_cast<size_t>(scopes_), 0.0) {
   check(rule.scope != Scope::domain || !grouping.domains().empty(),
         "clip.scope: \"domain\" needs data whose examples carry domains");
@@ -56,25 +57,41 @@ void Coefficients::see_scope(int64_t s, int64_t first, const std::vector<double>
                   (norms[j] > 0 || rule_.rule == Rule::none);
   }
   double* factors = factors_.data() + s * grouping_.groups() + first;
+  std::copy(norms.begin(), norms.end(), norms_.begin() + s * grouping_.groups() + first);
   cpu::clip_factors(rule_.rule, state_.threshold(rule_, s), rule_.gamma, n, norms.data(),
                     eligible.data(), factors);
   for (int64_t j = 0; j < n; ++j) {
     if (eligible[j] == 0) continue;
     const auto size = static_cast<double>(grouping_.size(first + j));
     if (rule_.rule == Rule::none) factors[j] = size;
-    weight_[s] += size;
+    examples_[s] += size;
     count_[s] += 1;
     double& least = rho_[s * domains_ + domain(first + j)];
     least = std::min(least, norms[j]);
   }
 }
 
-double Coefficients::common(int64_t l, int64_t domain) const {
-  const int64_t s = scope(l);
+/// What the sum of c_j g_j is multiplied with.
+double Coefficients::reduction(int64_t s) const {
   if (count_[s] == 0) return 0;
   const bool mean = rule_.reduction == Reduction::mean;
-  if (rule_.rule == Rule::none) return (mean ? 1 : count_[s]) / weight_[s];
-  return (rule_.rule == Rule::min ? rho(s, domain) : 1) / (mean ? count_[s] : 1);
+  if (rule_.rule == Rule::none) return (mean ? 1 : count_[s]) / examples_[s];
+  return mean ? 1 / count_[s] : 1;
+}
+
+double Coefficients::common(int64_t l, int64_t domain) const {
+  const int64_t s = scope(l);
+  return (rule_.rule == Rule::min ? rho(s, domain) : 1) * reduction(s);
+}
+
+double Coefficients::coefficient(int64_t s, int64_t j) const {
+  const double factor = factors_[s * grouping_.groups() + j];
+  if (rule_.rule != Rule::min || factor == 0) return factor;
+  return rho(s, domain(j)) / norms_[s * grouping_.groups() + j];
+}
+
+double Coefficients::weight(int64_t l, int64_t j) const {
+  return coefficient(scope(l), j) * reduction(scope(l));
 }
 
 GroupNorms Coefficients::finish() {
@@ -94,12 +111,12 @@ GroupNorms Coefficients::finish() {
   const cpu::Minimum least = cpu::norm_minimum(k, seen_.norms.data(), eligible.data());
   seen_.rho = least.index < 0 ? 0 : least.value;
   seen_.argmin = least.index;
-  seen_.coefficients = factors_;
+  seen_.coefficients.resize(factors_.size());
   for (int64_t s = 0; s < scopes_; ++s) {
     for (int64_t j = 0; j < k; ++j) {
-      double& c = seen_.coefficients[s * k + j];
-      if (rule_.rule == Rule::none) c = c == 0 ? 0 : 1;
-      if (rule_.rule == Rule::min) c *= rho(s, domain(j));
+      const double c = coefficient(s, j);
+      // Under `none` the factors are the sizes of the groups.
+      seen_.coefficients[s * k + j] = rule_.rule == Rule::none && c != 0 ? 1 : c;
     }
   }
   const bool none_left = std::all_of(count_.begin(), count_.end(), [](double n) { return n == 0; });

@@ -27,12 +27,16 @@ class Coefficients {
   void see(int64_t first, int64_t last, const std::vector<double>& sumsq);
   /// The number common to all groups of a domain, for parameter l, once every group has been seen.
   double common(int64_t l, int64_t domain) const;
+  /// factor x common, the weight of group j in the update, rounded so that the group that sets rho has exactly c = 1.
+  double weight(int64_t l, int64_t j) const;
   /// What was seen, once every group has been; throws RunError for OnNonfinite::error.
   GroupNorms finish();
 
  private:
   int64_t scope(int64_t l) const { return scopes_ == 1 ? 0 : l; }
   double rho(int64_t s, int64_t domain) const;
+  double reduction(int64_t s) const;
+  double coefficient(int64_t s, int64_t j) const;
   void see_scope(int64_t s, int64_t first, const std::vector<double>& norms,
                  const std::vector<double>& total);
 
@@ -40,9 +44,9 @@ class Coefficients {
   const Grouping& grouping_;
   const ClipRule& rule_;
   const ClipState& state_;
-  std::vector<double> factors_;         // [scopes, K]
-  std::vector<double> rho_;             // [scopes, domains]
-  std::vector<double> weight_, count_;  // [scopes]: examples and groups that take part
+  std::vector<double> factors_, norms_;     // [scopes, K]
+  std::vector<double> rho_;                 // [scopes, domains]
+  std::vector<double> examples_, count_;    // [scopes]: examples and groups that take part
   GroupNorms seen_;
 };
 

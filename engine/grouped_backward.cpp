@@ -130,15 +130,14 @@ void add_tensor(const Tensor& sum, const Tensor& x) {
   });
 }
 
-/// sums[l] (+)= sum over the wave's groups of factor g_j; with `final` the factors are the whole coefficients.
+/// sums[l] (+)= sum over the wave's groups of factor g_j; with `final`, of their whole weights.
 void add_wave(const Parameters& parameters, const Coefficients& coefficients, const Wave& wave,
               bool final, GroupSource& source, std::vector<Tensor>& sums) {
   std::vector<double> c(static_cast<size_t>(wave.last - wave.first));
   for (int64_t l = 0; l < std::ssize(parameters); ++l) {
     if (!parameters[l]->trainable) continue;
     for (int64_t j = wave.first; j < wave.last; ++j) {
-      c[j - wave.first] = coefficients.factor(l, j) *
-                          (final ? coefficients.common(l, coefficients.domain(j)) : 1);
+      c[j - wave.first] = final ? coefficients.weight(l, j) : coefficients.factor(l, j);
     }
     source.weighted_sum(l, c.data(), sums[l], sums[l].defined());
   }

@@ -4,6 +4,7 @@
 
 #include "engine/groups.h"
 #include "engine/tensor.h"
+#include "kernels/conv2d.h"
 
 namespace minnow {
 
@@ -37,5 +38,13 @@ std::shared_ptr<const ParamGrad> outer_product(Tensor a, Tensor g);
 /// A parameter of `width` elements that is added to every row of that width: d loss / d p = the sum of the rows of G,
 /// read as [R, width].
 std::shared_ptr<const ParamGrad> row_sum(Tensor g, int64_t width);
+
+/// A table [V, D] whose rows were looked up: ids int64 in [0, V), one for each row of G [..., D]. d loss / d W[v] = the
+/// sum of the rows of G whose id is v.
+std::shared_ptr<const ParamGrad> scatter_rows(Tensor ids, Tensor g);
+
+/// The weight [F, C / groups, kh, kw] of a convolution of x [B, C, H, W] with g [B, F, H', W'] the gradient of its
+/// output: the outer product of g with the patches of x, which are gathered again example by example and never kept.
+std::shared_ptr<const ParamGrad> conv_product(Tensor x, Tensor g, const ConvShape& shape);
 
 }  // namespace minnow

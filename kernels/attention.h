@@ -2,13 +2,15 @@
 
 #include <cstdint>
 
-namespace minnow::cpu {
+namespace minnow {
 
 /// Sizes of multi-head attention over qkv [B, T, 3 H Dh], packed as [3, H, Dh] in the last axis.
 struct AttentionShape {
   int64_t batch = 0, tokens = 0, heads = 0, head_dim = 0;
   bool causal = false;  ///< a query sees the keys up to its own position
 };
+
+namespace cpu {
 
 /// o [B, T, H Dh] = softmax(q k^T / sqrt(Dh)) v for each example and head, read in place from the packed qkv. lengths
 /// [B], each in [0, T], or null: keys at and after an example's length are masked and queries there give 0. Overwrites
@@ -25,4 +27,5 @@ template <class T>
 void attention_backward(const AttentionShape& shape, const int64_t* lengths, const T* qkv,
                         const T* o, const T* lse, const T* go, T* gqkv);
 
-}  // namespace minnow::cpu
+}  // namespace cpu
+}  // namespace minnow

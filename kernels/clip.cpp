@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
+#include "kernels/gemm.h"
 #include "kernels/launch.h"
 
 namespace minnow::cpu {
@@ -62,22 +64,21 @@ void rescaled_sum(int64_t groups, int64_t n, const T* x, const double* c, T beta
 
 template <class T>
 void gram(int64_t groups, int64_t n, const T* x, double* products) {
-  constexpr int64_t run = 1024;  // float sums of this length, float64 beyond
-  parallel_for(groups, 1, [=](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      for (int64_t j = 0; j < groups; ++j) {
-        double total = 0;
-        for (int64_t begin = 0; begin < n; begin += run) {
-          const int64_t end = std::min(begin + run, n);
-          T sum = 0;
-#pragma omp simd reduction(+ : sum)
-          for (int64_t k = begin; k < end; ++k) sum += x[i * n + k] * x[j * n + k];
-          total += static_cast<double>(sum);
-        }
-        products[i * groups + j] += total;
-      }
+  // One product for each run of columns, short enough that its float sums round by no more than a few eps.
+  constexpr int64_t run = 1024;
+  const int64_t runs = (n + run - 1) / run;
+  std::vector<T> parts(static_cast<size_t>(runs * groups * groups));
+  parallel_for(runs, 1, [&](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+      const T* block = x + r * run;
+      gemm(Op::none, Op::transpose, groups, groups, std::min(run, n - r * run), T(1), block, n, block,
+           n, T(0), parts.data() + r * groups * groups, groups);
     }
   });
+  for (int64_t r = 0; r < runs; ++r) {
+    const T* part = parts.data() + r * groups * groups;
+    for (int64_t i = 0; i < groups * groups; ++i) products[i] += static_cast<double>(part[i]);
+  }
 }
 
 #define MINNOW_INSTANTIATE(T)                                                               \

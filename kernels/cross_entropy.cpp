@@ -16,7 +16,8 @@ void each_row(int64_t rows, int64_t classes, F f) {
   });
 }
 
-/// Logits relative to their largest: what sums and logarithms are taken of, so that large logits lose no digits.
+/// Logits relative to their largest: what sums and logarithms are taken of, so that large logits
+/// lose no digits.
 template <class T>
 struct Row {
   T most;
@@ -97,12 +98,12 @@ void soft_cross_entropy_backward(int64_t rows, int64_t classes, T smoothing, con
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                     \
-  template void cross_entropy_forward<T>(int64_t, int64_t, T, const T*, const int64_t*, T*, T*);  \
-  template void cross_entropy_backward<T>(int64_t, int64_t, T, const T*, const int64_t*,          \
-                                          const T*, T*);                                          \
-  template void soft_cross_entropy_forward<T>(int64_t, int64_t, T, const T*, const T*, T*, T*);   \
-  template void soft_cross_entropy_backward<T>(int64_t, int64_t, T, const T*, const T*, const T*, \
+#define MINNOW_INSTANTIATE(T)                                                                      \
+  template void cross_entropy_forward<T>(int64_t, int64_t, T, const T*, const int64_t*, T*, T*);   \
+  template void cross_entropy_backward<T>(int64_t, int64_t, T, const T*, const int64_t*, const T*, \
+                                          T*);                                                     \
+  template void soft_cross_entropy_forward<T>(int64_t, int64_t, T, const T*, const T*, T*, T*);    \
+  template void soft_cross_entropy_backward<T>(int64_t, int64_t, T, const T*, const T*, const T*,  \
                                                T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

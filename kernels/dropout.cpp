@@ -8,7 +8,8 @@
 namespace minnow::cpu {
 namespace {
 
-/// Elements of one unit of work, all of one example; a multiple of 4, so that it starts with a whole random block.
+/// Elements of one unit of work, all of one example; a multiple of 4, so that it starts with a
+/// whole random block.
 constexpr int64_t unit = 4096;
 
 RandomKey key_of(RandomKey key, const int64_t* ids, int64_t e) {
@@ -73,8 +74,8 @@ void drop_path(int64_t examples, int64_t width, RandomKey key, const int64_t* id
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                   \
-  template void dropout<T>(int64_t, int64_t, RandomKey, const int64_t*, double, const T*, T*);  \
+#define MINNOW_INSTANTIATE(T)                                                                  \
+  template void dropout<T>(int64_t, int64_t, RandomKey, const int64_t*, double, const T*, T*); \
   template void drop_path<T>(int64_t, int64_t, RandomKey, const int64_t*, double, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

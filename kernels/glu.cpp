@@ -37,8 +37,8 @@ void glu_backward(int64_t rows, int64_t width, const T* x, const T* gy, T* gx) {
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                        \
-  template void glu_forward<T>(int64_t, int64_t, const T*, T*);      \
+#define MINNOW_INSTANTIATE(T)                                   \
+  template void glu_forward<T>(int64_t, int64_t, const T*, T*); \
   template void glu_backward<T>(int64_t, int64_t, const T*, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -4,9 +4,9 @@
 
 namespace minnow::cpu {
 
-/// y[r, i] = x[r, i] sigmoid(x[r, width + i]) for each of `rows` rows; x [rows, 2 width], y [rows, width]. Overwrites y,
-/// which must not be x. Backward reads x.
-/// Source: Dauphin et al., "Language modeling with gated convolutional networks", ICML 2017.
+/// y[r, i] = x[r, i] sigmoid(x[r, width + i]) for each of `rows` rows; x [rows, 2 width], y [rows,
+/// width]. Overwrites y, which must not be x. Backward reads x. Source: Dauphin et al., "Language
+/// modeling with gated convolutional networks", ICML 2017.
 template <class T>
 void glu_forward(int64_t rows, int64_t width, const T* x, T* y);
 

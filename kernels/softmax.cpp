@@ -59,10 +59,10 @@ void log_softmax_backward(int64_t rows, int64_t width, const T* y, const T* gy, 
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                     \
-  template void softmax_forward<T>(int64_t, int64_t, const T*, T*);               \
-  template void softmax_backward<T>(int64_t, int64_t, const T*, const T*, T*);    \
-  template void log_softmax_forward<T>(int64_t, int64_t, const T*, T*);           \
+#define MINNOW_INSTANTIATE(T)                                                  \
+  template void softmax_forward<T>(int64_t, int64_t, const T*, T*);            \
+  template void softmax_backward<T>(int64_t, int64_t, const T*, const T*, T*); \
+  template void log_softmax_forward<T>(int64_t, int64_t, const T*, T*);        \
   template void log_softmax_backward<T>(int64_t, int64_t, const T*, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

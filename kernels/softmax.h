@@ -16,8 +16,8 @@ inline T row_max(int64_t n, const T* x) {
   return most;
 }
 
-/// y[i] = e^(x[i] - shift); returns their sum. With shift the largest of x the sum is at least 1 and nothing overflows;
-/// a NaN in x makes the sum a NaN. y may be x.
+/// y[i] = e^(x[i] - shift); returns their sum. With shift the largest of x the sum is at least 1
+/// and nothing overflows; a NaN in x makes the sum a NaN. y may be x.
 template <class T>
 inline T exp_row(int64_t n, const T* x, T shift, T* y) {
   T sum = 0;
@@ -29,8 +29,9 @@ inline T exp_row(int64_t n, const T* x, T shift, T* y) {
   return sum;
 }
 
-/// y = e^x / sum e^x over each of `rows` rows of `width`. Elements of -infinity give 0 as long as one of their row is
-/// finite; a row with a NaN is NaN. Overwrites y, which may be x. Backward reads y.
+/// y = e^x / sum e^x over each of `rows` rows of `width`. Elements of -infinity give 0 as long as
+/// one of their row is finite; a row with a NaN is NaN. Overwrites y, which may be x. Backward
+/// reads y.
 template <class T>
 void softmax_forward(int64_t rows, int64_t width, const T* x, T* y);
 
@@ -38,7 +39,8 @@ void softmax_forward(int64_t rows, int64_t width, const T* x, T* y);
 template <class T>
 void softmax_backward(int64_t rows, int64_t width, const T* y, const T* gy, T* gx);
 
-/// y = x - log sum e^x; elements of -infinity stay so. Overwrites y, which must not be x. Backward reads y.
+/// y = x - log sum e^x; elements of -infinity stay so. Overwrites y, which must not be x. Backward
+/// reads y.
 template <class T>
 void log_softmax_forward(int64_t rows, int64_t width, const T* x, T* y);
 

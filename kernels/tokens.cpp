@@ -50,9 +50,9 @@ void mean_tokens_backward(int64_t examples, int64_t tokens, int64_t width, int64
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                    \
-  template void copy_blocks<T>(int64_t, int64_t, const T*, int64_t, T*, int64_t);                \
-  template void mean_tokens_forward<T>(int64_t, int64_t, int64_t, int64_t, const T*, T*);        \
+#define MINNOW_INSTANTIATE(T)                                                             \
+  template void copy_blocks<T>(int64_t, int64_t, const T*, int64_t, T*, int64_t);         \
+  template void mean_tokens_forward<T>(int64_t, int64_t, int64_t, int64_t, const T*, T*); \
   template void mean_tokens_backward<T>(int64_t, int64_t, int64_t, int64_t, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -4,12 +4,13 @@
 
 namespace minnow::cpu {
 
-/// y[i * y_stride + k] = x[i * x_stride + k] for i in [0, count), k in [0, n); strides in elements; x_stride 0 repeats
-/// one block. What of y lies between the blocks is left alone; y must not be x.
+/// y[i * y_stride + k] = x[i * x_stride + k] for i in [0, count), k in [0, n); strides in elements;
+/// x_stride 0 repeats one block. What of y lies between the blocks is left alone; y must not be x.
 template <class T>
 void copy_blocks(int64_t count, int64_t n, const T* x, int64_t x_stride, T* y, int64_t y_stride);
 
-/// y[e, :] = the mean of x[e, first .. tokens, :]; x [examples, tokens, width], first < tokens. Overwrites y.
+/// y[e, :] = the mean of x[e, first .. tokens, :]; x [examples, tokens, width], first < tokens.
+/// Overwrites y.
 template <class T>
 void mean_tokens_forward(int64_t examples, int64_t tokens, int64_t width, int64_t first, const T* x,
                          T* y);

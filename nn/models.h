@@ -39,7 +39,7 @@ class ConvNet final : public Model {
 /// What a recipe says of the model, and what its data add: image, channels and classes.
 struct ModelConfig {
   std::string name = "vit";
-  VitConfig vit;                        ///< image, channels and classes hold for every model
+  VitConfig vit = {};                     ///< image, channels and classes hold for every model
   std::vector<int64_t> hidden = {256};  ///< of "mlp"
   int64_t width = 32;                   ///< of "convnet"
 };

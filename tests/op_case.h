@@ -48,9 +48,9 @@ struct ErrorCase {
 /// gradient, two runs to the bit, and the benchmark.
 struct OpCase {
   std::string name;
-  std::vector<Sample> samples;
-  std::vector<ErrorCase> errors;
-  std::vector<Sample> bench;  ///< large shapes, timed and not tested; need no reference
+  std::vector<Sample> samples = {};
+  std::vector<ErrorCase> errors = {};
+  std::vector<Sample> bench = {};  ///< large shapes, timed and not tested; need no reference
 };
 
 std::vector<OpCase>& op_cases();

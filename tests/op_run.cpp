@@ -1,5 +1,6 @@
 #include "tests/op_run.h"
 
+#include <chrono>
 #include <numeric>
 
 #include "engine/param_grad.h"
@@ -118,6 +119,17 @@ Gradients OpRun::gradients() {
     result.parameters.push_back(or_zero(sink.gradients[&p], p.value));
   }
   return result;
+}
+
+double OpRun::time_backward() {
+  Tape tape;
+  Vars leaves;
+  const Var y = run(tape, 0, examples(), leaves);
+  Tensor seed = weights(y.value(), 0, examples()).clone();
+  SumSink sink;
+  const auto start = std::chrono::steady_clock::now();
+  tape.backward(y, std::move(seed), sink);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 LossFn OpRun::loss_fn() {

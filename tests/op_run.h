@@ -23,6 +23,8 @@ class OpRun {
   double loss();
   /// Gradients of loss() by the tape.
   Gradients gradients();
+  /// Seconds that the tape runs backwards; forward is not counted.
+  double time_backward();
   /// loss() as one number per example.
   LossFn loss_fn();
 

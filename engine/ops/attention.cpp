@@ -28,7 +28,7 @@ Var attention(const Var& qkv, int64_t heads, const AttentionOptions& options) {
         width, heads);
   const Tensor lengths = options.lengths;
   if (lengths.defined()) check_lengths(lengths, batch, tokens);
-  const cpu::AttentionShape shape{.batch = batch,
+  const AttentionShape shape{.batch = batch,
                                   .tokens = tokens,
                                   .heads = heads,
                                   .head_dim = width / heads,

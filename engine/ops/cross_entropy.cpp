@@ -57,7 +57,8 @@ Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing) {
         dispatch_float("cross_entropy", gy.dtype(), [&](auto zero) {
           using T = decltype(zero);
           const T s = static_cast<T>(smoothing);
-          T* gx = p.data<T>();  // nobody else reads the probabilities: the gradient takes their place
+          T* gx =
+              p.data<T>();  // nobody else reads the probabilities: the gradient takes their place
           if (labels) {
             MINNOW_KERNEL(gy.device(), cross_entropy_backward<T>)
             (examples, classes, s, gx, targets.data<int64_t>(), gy.data<T>(), gx);

@@ -35,7 +35,8 @@ template <Kind kind>
 Var drop(std::string_view name, const Var& x, double p) {
   check(p >= 0 && p < 1, "{}: p must lie in [0, 1); got {}", name, p);
   check(x.value().rank() >= 1, "{}: x needs a leading example axis; got a scalar", name);
-  // Counted even where nothing is dropped: the masks of one layer do not depend on the rate of another.
+  // Counted even where nothing is dropped: the masks of one layer do not depend on the rate of
+  // another.
   const uint32_t stream = x.tape().next_stream();
   const RandomContext& random = x.tape().random();
   if (p == 0 || !random.training) return x;
@@ -50,18 +51,21 @@ Var drop(std::string_view name, const Var& x, double p) {
                   x.value().numel() / std::max<int64_t>(examples, 1)};
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   apply<kind>(name, mask, x.value(), y);
-  return x.tape().record(
-      y, {x.slot()}, {}, [slot = x.slot(), mask](Tensor gy, Backprop& back) {
-        Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-        apply<kind>("dropout", mask, gy, gx);
-        gy = Tensor();
-        back.give(slot, std::move(gx));
-      });
+  return x.tape().record(y, {x.slot()}, {}, [slot = x.slot(), mask](Tensor gy, Backprop& back) {
+    Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
+    apply<kind>("dropout", mask, gy, gx);
+    gy = Tensor();
+    back.give(slot, std::move(gx));
+  });
 }
 
 }  // namespace
 
-Var dropout(const Var& x, double p) { return drop<Kind::elements>("dropout", x, p); }
-Var drop_path(const Var& x, double p) { return drop<Kind::examples>("drop_path", x, p); }
+Var dropout(const Var& x, double p) {
+  return drop<Kind::elements>("dropout", x, p);
+}
+Var drop_path(const Var& x, double p) {
+  return drop<Kind::examples>("drop_path", x, p);
+}
 
 }  // namespace minnow

@@ -41,7 +41,11 @@ Var over_last_axis(std::string_view name, const Var& x) {
 
 }  // namespace
 
-Var softmax(const Var& x) { return over_last_axis<false>("softmax", x); }
-Var log_softmax(const Var& x) { return over_last_axis<true>("log_softmax", x); }
+Var softmax(const Var& x) {
+  return over_last_axis<false>("softmax", x);
+}
+Var log_softmax(const Var& x) {
+  return over_last_axis<true>("log_softmax", x);
+}
 
 }  // namespace minnow

@@ -56,14 +56,14 @@ Var select_token(const Var& x, int64_t index) {
         tokens, index);
   Tensor y = Tensor::empty({examples, width}, x.dtype(), x.device());  // [B, D]
   copy("select_token", examples, width, x.value(), index * width, tokens * width, y, 0, width);
-  return x.tape().record(
-      y, {x.slot()}, {},
-      [slot = x.slot(), shape = x.shape(), examples, tokens, width, index](Tensor gy,
-                                                                           Backprop& back) {
-        Tensor gx = Tensor::zeros(shape, gy.dtype(), gy.device());  // [B, T, D]
-        copy("select_token", examples, width, gy, 0, width, gx, index * width, tokens * width);
-        back.give(slot, std::move(gx));
-      });
+  return x.tape().record(y, {x.slot()}, {},
+                         [slot = x.slot(), shape = x.shape(), examples, tokens, width, index](
+                             Tensor gy, Backprop& back) {
+                           Tensor gx = Tensor::zeros(shape, gy.dtype(), gy.device());  // [B, T, D]
+                           copy("select_token", examples, width, gy, 0, width, gx, index * width,
+                                tokens * width);
+                           back.give(slot, std::move(gx));
+                         });
 }
 
 Var mean_tokens(const Var& x, int64_t first) {
@@ -77,18 +77,29 @@ Var mean_tokens(const Var& x, int64_t first) {
     MINNOW_KERNEL(x.device(), mean_tokens_forward<T>)
     (examples, tokens, width, first, x.value().data<T>(), y.data<T>());
   });
-  return x.tape().record(
-      y, {x.slot()}, {},
-      [slot = x.slot(), shape = x.shape(), examples, tokens, width, first](Tensor gy,
-                                                                           Backprop& back) {
-        Tensor gx = Tensor::empty(shape, gy.dtype(), gy.device());  // [B, T, D]
-        dispatch_float("mean_tokens", gy.dtype(), [&](auto zero) {
-          using T = decltype(zero);
-          MINNOW_KERNEL(gy.device(), mean_tokens_backward<T>)
-          (examples, tokens, width, first, gy.data<T>(), gx.data<T>());
-        });
-        back.give(slot, std::move(gx));
-      });
+  return x.tape().record(y, {x.slot()}, {},
+                         [slot = x.slot(), shape = x.shape(), examples, tokens, width, first](
+                             Tensor gy, Backprop& back) {
+                           Tensor gx = Tensor::empty(shape, gy.dtype(), gy.device());  // [B, T, D]
+                           dispatch_float("mean_tokens", gy.dtype(), [&](auto zero) {
+                             using T = decltype(zero);
+                             MINNOW_KERNEL(gy.device(), mean_tokens_backward<T>)
+                             (examples, tokens, width, first, gy.data<T>(), gx.data<T>());
+                           });
+                           back.give(slot, std::move(gx));
+                         });
+}
+
+Var reshape(const Var& x, Shape shape) {
+  check(x.value().rank() >= 1 && !shape.empty() && shape[0] == x.dim(0),
+        "reshape: the leading axis is the example and must stay as it is in {}; got {}",
+        to_string(x.shape()), to_string(shape));
+  return x.tape().record(x.value().reshape(std::move(shape)), {x.slot()}, {},
+                         [slot = x.slot(), shape = x.shape()](Tensor gy, Backprop& back) {
+                           Tensor gx = gy.reshape(shape);
+                           gy = Tensor();
+                           back.give(slot, std::move(gx));
+                         });
 }
 
 }  // namespace minnow

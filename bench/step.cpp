@@ -1,0 +1,129 @@
+/// One training step of a small ViT, forward + backward + AdamW, plain and clipped: timm's vit_tiny geometry on 32x32
+/// pictures in patches of 4 (D 192, 12 blocks, 3 heads), float32, cross-entropy of 10 classes.
+///
+/// Every clipped step is paired with a plain step right before it, so that a machine that slows down slows both;
+/// `ratio` is the median over the pairs, and `memory` the ratio of the two high-water marks.
+
+#include <benchmark/benchmark.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "engine/grouped_backward.h"
+#include "engine/memory.h"
+#include "nn/models.h"
+#include "train/optimizer.h"
+
+namespace minnow {
+namespace {
+
+double median(std::vector<double> x) {
+  std::nth_element(x.begin(), x.begin() + std::ssize(x) / 2, x.end());
+  return x[x.size() / 2];
+}
+
+/// What one kind of step took: milliseconds, and bytes at the high-water mark.
+struct Cost {
+  std::vector<double> times;
+  int64_t peak = 0;
+};
+
+class Trainer {
+ public:
+  Trainer(int64_t batch, int64_t image)
+      : model_({.image = image}, nn::Init(1)), optimizer_(model_.parameters(), {.name = "adamw"}) {
+    nn::Init random(2);
+    inputs_ = random.normal({batch, 3, image, image}, 1);
+    labels_ = Tensor::empty({batch}, DType::int64);
+    for (int64_t i = 0; i < batch; ++i) labels_.data<int64_t>()[i] = i % 10;
+  }
+
+  /// b = 0: plain training.
+  void step(int64_t b, int64_t wave, Cost& cost) {
+    const auto loss = [this](Tape& tape, int64_t begin, int64_t end) {
+      const Var logits = model_.forward(tape.input(inputs_.slice(begin, end)));
+      return cross_entropy(logits, labels_.slice(begin, end));
+    };
+    const int64_t batch = inputs_.dim(0);
+    const Grouping grouping = Grouping::runs(batch, b == 0 ? batch : b);
+    const ClipRule rule{.rule = b == 0 ? Rule::none : Rule::min};
+    reset_peak_memory(Device::cpu());
+    const auto start = std::chrono::steady_clock::now();
+    {
+      const GroupedStep step = clipped_gradient(model_.parameters(), grouping, loss, rule, state_,
+                                                {.wave = wave});
+      optimizer_.step(step.update, 1e-3);
+    }
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    cost.times.push_back(took.count());
+    cost.peak = std::max(cost.peak, memory_stats(Device::cpu()).peak);
+  }
+
+ private:
+  nn::Vit model_;
+  Optimizer optimizer_;
+  ClipState state_;
+  Tensor inputs_, labels_;
+};
+
+/// Arguments: B, image side, b (0: plain), wave (0: automatic).
+void step(benchmark::State& state) {
+  const int64_t batch = state.range(0), image = state.range(1), b = state.range(2);
+  const int64_t wave = state.range(3);
+  Trainer trainer(batch, image);
+  Cost plain, clipped, warm_up;
+  trainer.step(0, b == 0 ? wave : 0, warm_up);
+  if (b > 0) trainer.step(b, wave, warm_up);
+  for (auto _ : state) {
+    trainer.step(0, b == 0 ? wave : 0, plain);
+    if (b > 0) trainer.step(b, wave, clipped);
+    state.SetIterationTime((b == 0 ? plain : clipped).times.back() / 1e3);
+  }
+  const Cost& cost = b == 0 ? plain : clipped;
+  state.counters["ms"] = median(cost.times);
+  state.counters["ms_per_example"] = median(cost.times) / static_cast<double>(batch);
+  state.counters["peak_MiB"] = static_cast<double>(cost.peak) / (1 << 20);
+  if (b == 0) return;
+  std::vector<double> ratios;
+  for (size_t i = 0; i < plain.times.size(); ++i) ratios.push_back(clipped.times[i] / plain.times[i]);
+  state.counters["ratio"] = median(ratios);
+  state.counters["memory"] = static_cast<double>(cost.peak) / static_cast<double>(plain.peak);
+}
+
+constexpr int64_t tokens_65 = 32, tokens_197 = 56;  // image sides
+BENCHMARK(step)
+    ->ArgNames({"B", "image", "b", "wave"})
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(9)
+    ->Args({64, tokens_65, 0, 0})
+    ->Args({64, tokens_65, 64, 0})
+    ->Args({64, tokens_65, 8, 0})
+    ->Args({64, tokens_65, 1, 0})
+    ->Args({64, tokens_65, 1, 8})
+    ->Args({64, tokens_65, 1, 64});
+BENCHMARK(step)
+    ->ArgNames({"B", "image", "b", "wave"})
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(5)
+    ->Args({64, tokens_197, 0, 0})
+    ->Args({64, tokens_197, 8, 0})
+    ->Args({64, tokens_197, 1, 0});
+/// Memory is that of one wave, time that of the examples.
+BENCHMARK(step)
+    ->ArgNames({"B", "image", "b", "wave"})
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(1)
+    ->Name("large_batches")
+    ->Args({64, tokens_65, 1, 16})
+    ->Args({256, tokens_65, 1, 16})
+    ->Args({1024, tokens_65, 1, 16});
+
+}  // namespace
+}  // namespace minnow
+
+BENCHMARK_MAIN();

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace minnow {
+
+/// Which part of a data set: the one to learn from or the one to measure on.
+enum class Split { train, test };
+
+/// Ids of the test split start here, so that no id, and no random sequence keyed by one, is shared
+/// with the train split.
+inline constexpr int64_t kFirstTestId = int64_t{1} << 32;
+
+/// One example. `input` may share memory with the data set and is read, never written.
+struct Example {
+  Tensor input;         ///< [C, H, W]: uint8 0..255 as stored, float32 after Transformed
+  int64_t label = 0;    ///< index into Dataset::classes()
+  int64_t id = 0;       ///< unique in the data set, and the same in every run
+  bool marked = false;  ///< a planted dragger
+};
+
+/// A finite, indexable collection of labelled examples. Every member is safe to call from several
+/// threads at once.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  virtual int64_t size() const = 0;
+  /// Example i of [0, size()). `epoch` keys whatever is random about it; the same (i, epoch) gives
+  /// the same bits.
+  virtual Example get(int64_t i, int64_t epoch) const = 0;
+  virtual const std::vector<std::string>& classes() const = 0;
+  /// What was left out of the data set and why, one line each: unreadable files, empty folders.
+  virtual std::vector<std::string> warnings() const { return {}; }
+};
+
+/// B examples side by side.
+struct Batch {
+  Tensor inputs;             ///< [B, ...shape of one input], dtype of one input
+  Tensor labels;             ///< [B] int64
+  Tensor ids;                ///< [B] int64
+  std::vector<bool> marked;  ///< B flags
+
+  int64_t size() const { return static_cast<int64_t>(marked.size()); }
+};
+
+/// The examples `indices` of `dataset`, in that order. Throws Error when their shapes or dtypes
+/// differ.
+Batch make_batch(const Dataset& dataset, std::span<const int64_t> indices, int64_t epoch);
+
+}  // namespace minnow

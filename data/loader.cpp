@@ -1,0 +1,105 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <utility>
+
+#include "data/permutation.h"
+
+namespace minnow {
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
+    : dataset_(std::move(dataset)), options_(options) {
+  check(dataset_ != nullptr && dataset_->size() > 0, "loader: the data set is empty");
+  check(options_.batch > 0, "loader: the batch size must be positive; got {}", options_.batch);
+  check(options_.workers >= 0, "loader: workers must not be negative; got {}", options_.workers);
+  check(options_.prefetch > 0, "loader: prefetch must be positive; got {}", options_.prefetch);
+  check(batches() > 0, "loader: {} examples fill no batch of {}, and drop_last leaves out the rest",
+        dataset_->size(), options_.batch);
+  for (int64_t i = 0; i < options_.workers; ++i) workers_.emplace_back([this] { work(); });
+}
+
+Loader::~Loader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wanted_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+int64_t Loader::batches() const {
+  const int64_t n = dataset_->size();
+  return options_.drop_last ? n / options_.batch : (n + options_.batch - 1) / options_.batch;
+}
+
+void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
+  check(epoch >= 0, "loader: epochs count from 0; got {}", epoch);
+  check(first_batch >= 0 && first_batch <= batches(),
+        "loader: an epoch starts at batch 0 to {}; got {}", batches(), first_batch);
+  auto pass = std::make_shared<Pass>();
+  pass->epoch = epoch;
+  if (options_.shuffle) {
+    pass->order = permutation(dataset_->size(),
+                              {options_.seed, stream::shuffle, static_cast<uint64_t>(epoch), 0});
+  } else {
+    pass->order.resize(static_cast<size_t>(dataset_->size()));
+    std::iota(pass->order.begin(), pass->order.end(), 0);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    pass_ = std::move(pass);
+    delivered_ = taken_ = first_batch;
+    ready_.clear();
+  }
+  wanted_.notify_all();
+}
+
+Loader::Result Loader::prepare(const Pass& pass, int64_t index) const {
+  const int64_t begin = index * options_.batch;
+  const int64_t end = std::min(begin + options_.batch, dataset_->size());
+  const std::span<const int64_t> order(pass.order);
+  try {
+    return {make_batch(*dataset_, order.subspan(begin, end - begin), pass.epoch), nullptr};
+  } catch (...) {
+    return {std::nullopt, std::current_exception()};
+  }
+}
+
+void Loader::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wanted_.wait(lock, [this] {
+      return stop_ || (pass_ && taken_ < batches() && taken_ < delivered_ + options_.prefetch);
+    });
+    if (stop_) return;
+    const std::shared_ptr<const Pass> pass = pass_;
+    const int64_t index = taken_++;
+    lock.unlock();
+    Result result = prepare(*pass, index);
+    lock.lock();
+    if (pass != pass_) continue;  // start_epoch came in between
+    ready_.emplace(index, std::move(result));
+    done_.notify_one();
+  }
+}
+
+std::optional<Batch> Loader::next() {
+  std::unique_lock lock(mutex_);
+  check(pass_ != nullptr, "loader: call start_epoch before next");
+  if (delivered_ == batches()) return std::nullopt;
+  const int64_t index = delivered_++;
+  Result result;
+  if (workers_.empty()) {
+    result = prepare(*pass_, index);
+  } else {
+    wanted_.notify_one();  // there is room for one batch more
+    done_.wait(lock, [&] { return ready_.contains(index); });
+    result = std::move(ready_.extract(index).mapped());
+  }
+  if (result.failure) std::rethrow_exception(result.failure);
+  return std::move(result.batch);
+}
+
+}  // namespace minnow

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace minnow {
+
+struct LoaderOptions {
+  int64_t batch = 64;
+  bool shuffle = false;
+  uint64_t seed = 0;    ///< of the order
+  int64_t workers = 0;  ///< threads that prepare batches; 0 = the calling thread does it in next()
+  bool drop_last = false;  ///< leave out a last batch that is not full
+  int64_t prefetch = 4;    ///< batches that the workers may be ahead; at least 1
+};
+
+/// Delivers the batches of one epoch after another. The order of epoch e is keyed by (seed, e);
+/// with the data set's own keys, batch k of epoch e is the same bits whatever the workers and
+/// wherever the run was resumed.
+///
+/// One thread calls the members; the workers only prepare. Destruction stops them after the batch
+/// they are at.
+class Loader {
+ public:
+  /// Throws Error when an option is out of range, or the data set yields no batch.
+  Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// Number of batches in an epoch.
+  int64_t batches() const;
+  const Dataset& dataset() const { return *dataset_; }
+  /// Begins epoch `epoch` at batch `first_batch` of [0, batches()]; what was left of another epoch
+  /// is dropped.
+  void start_epoch(int64_t epoch, int64_t first_batch = 0);
+  /// The next batch, or nothing at the end of the epoch. What the data set throws for a batch is
+  /// thrown here when it is that batch's turn; the call after it delivers the batch that follows.
+  std::optional<Batch> next();
+
+ private:
+  /// One run through the data, from start_epoch to its end; a worker that is late keeps the one
+  /// that it began with.
+  struct Pass {
+    int64_t epoch = 0;
+    std::vector<int64_t> order;
+  };
+  struct Result {
+    std::optional<Batch> batch;
+    std::exception_ptr failure;
+  };
+
+  Result prepare(const Pass& pass, int64_t index) const;
+  void work();
+
+  std::shared_ptr<const Dataset> dataset_;
+  LoaderOptions options_;
+
+  std::mutex mutex_;
+  std::condition_variable wanted_;  // a worker may take a batch, or must stop
+  std::condition_variable done_;    // a batch is ready
+  // All below is guarded by mutex_ while workers run.
+  std::shared_ptr<const Pass> pass_;
+  int64_t delivered_ = 0;  // batches of the pass that next() has handed out or passed over
+  int64_t taken_ = 0;      // batches of the pass that workers have begun
+  std::map<int64_t, Result> ready_;  // of the pass, by batch number; at most `prefetch` of them
+  bool stop_ = false;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace minnow

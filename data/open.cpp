@@ -1,0 +1,83 @@
+#include "data/open.h"
+
+#include "data/cifar10.h"
+#include "data/imagefolder.h"
+#include "data/mnist.h"
+#include "data/shapes.h"
+#include "data/wrappers.h"
+
+namespace minnow {
+namespace {
+
+using Opener = std::shared_ptr<const Dataset> (*)(const DatasetConfig&, Split);
+
+struct Entry {
+  std::string name;
+  Opener open;
+};
+
+/// For data sets whose files fix the size of the pictures.
+std::shared_ptr<const Dataset> check_size(const DatasetConfig& config,
+                                          std::shared_ptr<const Dataset> dataset) {
+  const Shape shape = dataset->get(0, 0).input.shape();
+  check(config.image_size == 0 || (config.image_size == shape[1] && config.image_size == shape[2]),
+        "{}: its pictures are {} x {} pixels and are not resized; got an image size of {}",
+        config.name, shape[1], shape[2], config.image_size);
+  return dataset;
+}
+
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> table{
+      {"shapes",
+       [](const DatasetConfig& c, Split split) -> std::shared_ptr<const Dataset> {
+         const int64_t count = split == Split::train ? c.train_size : c.test_size;
+         const int64_t side = c.image_size == 0 ? 32 : c.image_size;
+         return std::make_shared<Shapes>(split, ShapesOptions{count, side, c.seed});
+       }},
+      {"cifar10", [](const DatasetConfig& c,
+                     Split split) { return check_size(c, read_cifar10(c.path, split)); }},
+      {"mnist", [](const DatasetConfig& c,
+                   Split split) { return check_size(c, read_mnist(c.path, split)); }},
+      {"imagefolder",
+       [](const DatasetConfig& c, Split split) -> std::shared_ptr<const Dataset> {
+         return std::make_shared<ImageFolder>(
+             c.path, split, ImageFolderOptions{c.image_size, c.cache_bytes, c.threads});
+       }},
+  };
+  return table;
+}
+
+}  // namespace
+
+const std::vector<std::string>& dataset_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Entry& entry : entries()) all.push_back(entry.name);
+    return all;
+  }();
+  return names;
+}
+
+std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& config, Split split) {
+  check(config.limit >= 0, "data: limit must not be negative; got {}", config.limit);
+  const DraggerKind kind = dragger_kind_from(config.dragger_kind);
+  for (const Entry& entry : entries()) {
+    if (entry.name != config.name) continue;
+    std::shared_ptr<const Dataset> dataset = entry.open(config, split);
+    if (config.limit > 0) dataset = limit_to(std::move(dataset), config.limit);
+    if (split == Split::train && config.dragger_fraction != 0) {
+      dataset = std::make_shared<Draggers>(std::move(dataset), config.dragger_fraction, kind,
+                                           config.seed);
+    }
+    return dataset;
+  }
+  throw Error(fmt::format("data: no data set is called {}; there are {}", config.name,
+                          fmt::join(dataset_names(), ", ")));
+}
+
+Normalisation default_normalisation(const std::string& name) {
+  if (name == "cifar10") return {{0.4914, 0.4822, 0.4465}, {0.2470, 0.2435, 0.2616}};
+  return {{0.5}, {0.5}};
+}
+
+}  // namespace minnow

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace minnow {
+
+/// A data set around another one; what it does not change it passes on.
+class Wrapper : public Dataset {
+ public:
+  explicit Wrapper(std::shared_ptr<const Dataset> base);
+
+  int64_t size() const override { return base_->size(); }
+  const std::vector<std::string>& classes() const override { return base_->classes(); }
+  std::vector<std::string> warnings() const override { return base_->warnings(); }
+
+ protected:
+  const Dataset& base() const { return *base_; }
+
+ private:
+  std::shared_ptr<const Dataset> base_;
+};
+
+enum class Augment {
+  none,
+  crop_flip,  ///< pad every side, crop at random to the size before, mirror left-right half of the
+              ///< time
+};
+/// "none" or "crop_flip"; throws Error for any other name.
+Augment augment_from(std::string_view name);
+
+enum class Padding { zero, reflect };
+
+struct TransformOptions {
+  std::vector<double> mean{0.5};  ///< one number, or one per channel, of pictures in 0..1
+  std::vector<double> std{0.5};   ///< likewise; positive
+  Augment augment = Augment::none;
+  Padding padding = Padding::zero;  ///< zero: black
+  int64_t pad = 4;                  ///< pixels on every side
+  uint64_t seed = 0;                ///< of the augmentation
+};
+
+/// uint8 pictures become float32, (x / 255 - mean) / std, after an augmentation keyed by (seed,
+/// epoch, id): the same whatever the batch, the order or the worker.
+class Transformed : public Wrapper {
+ public:
+  /// Throws Error when the pictures are not uint8 [C, H, W], or an option does not fit them.
+  Transformed(std::shared_ptr<const Dataset> base, TransformOptions options);
+
+  Example get(int64_t i, int64_t epoch) const override;
+
+ private:
+  TransformOptions options_;
+  std::vector<std::array<float, 256>> tables_;  // of each channel: byte -> normalised value
+};
+
+/// The examples `indices` of a data set, in that order.
+class Subset : public Wrapper {
+ public:
+  Subset(std::shared_ptr<const Dataset> base, std::vector<int64_t> indices);
+
+  int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
+  Example get(int64_t i, int64_t epoch) const override;
+
+ private:
+  std::vector<int64_t> indices_;
+};
+
+/// n examples drawn without replacement, in the order of the data set; the same ones in every run.
+/// (The first n of a data set that is sorted by class would all be of one class.) All of it where
+/// it has no more than n.
+std::shared_ptr<const Dataset> limit_to(std::shared_ptr<const Dataset> base, int64_t n);
+
+enum class DraggerKind {
+  label,  ///< the picture stays, its label is a random wrong one
+  noise,  ///< the picture is pure noise, its label is random
+  mix,    ///< either, half of the time
+};
+/// "label", "noise" or "mix"; throws Error for any other name.
+DraggerKind dragger_kind_from(std::string_view name);
+
+/// Turns a share of the examples into marked draggers, chosen and made by (seed, id) alone: all
+/// others stay as they are, and those chosen for a share are also chosen for every larger one.
+class Draggers : public Wrapper {
+ public:
+  /// `fraction` in [0, 1]; the inputs must be uint8 where noise is wanted.
+  Draggers(std::shared_ptr<const Dataset> base, double fraction, DraggerKind kind, uint64_t seed);
+
+  Example get(int64_t i, int64_t epoch) const override;
+
+ private:
+  double fraction_;
+  DraggerKind kind_;
+  uint64_t seed_;
+};
+
+}  // namespace minnow

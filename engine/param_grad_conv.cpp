@@ -1,0 +1,65 @@
+#include "engine/param_grad.h"
+#include "kernels/conv2d_weight.h"
+#include "kernels/launch.h"
+
+namespace minnow {
+namespace {
+
+class ConvProduct final : public ParamGrad {
+ public:
+  ConvProduct(Tensor x, Tensor g, const ConvShape& shape)
+      : shape_(shape), x_(std::move(x)), g_(std::move(g)) {}
+
+  void sum(const Tensor& out, bool accumulate) const override {
+    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      MINNOW_KERNEL(g_.device(), conv_sum<T>)
+      (shape_, x_.data<T>(), g_.data<T>(), T(accumulate), out.data<T>());
+    });
+  }
+
+  void group_sums(const Grouping& groups, const Tensor& out, bool accumulate,
+                  double* sumsq) const override {
+    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      MINNOW_KERNEL(g_.device(), conv_group_sums<T>)
+      (shape_, groups.groups(), groups.bounds().data(), x_.data<T>(), g_.data<T>(), T(accumulate),
+       out.data<T>(), sumsq);
+    });
+  }
+
+  void group_sumsq(const Grouping& groups, double* sumsq) const override {
+    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      MINNOW_KERNEL(g_.device(), conv_group_sumsq<T>)
+      (shape_, groups.groups(), groups.bounds().data(), x_.data<T>(), g_.data<T>(), sumsq);
+    });
+  }
+
+  void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
+                    bool accumulate) const override {
+    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      MINNOW_KERNEL(g_.device(), conv_weighted_sum<T>)
+      (shape_, groups.groups(), groups.bounds().data(), x_.data<T>(), g_.data<T>(), c,
+       T(accumulate), out.data<T>());
+    });
+  }
+
+  bool instantiate_pays(const Grouping& groups, double tau) const override {
+    const double rows = static_cast<double>(shape_.batch * shape_.out_area());
+    return rows / static_cast<double>(groups.groups()) >= tau;
+  }
+
+ private:
+  ConvShape shape_;
+  Tensor x_, g_;
+};
+
+}  // namespace
+
+std::shared_ptr<const ParamGrad> conv_product(Tensor x, Tensor g, const ConvShape& shape) {
+  return std::make_shared<ConvProduct>(std::move(x), std::move(g), shape);
+}
+
+}  // namespace minnow

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdint>
+
+namespace minnow::cpu {
+
+/// y[r, :] = weight[ids[r], :] for each of `rows` rows of `width`; ids lie in the table. Overwrites
+/// y. The gradient of the weight is the form behind scatter_rows.
+template <class T>
+void embedding_forward(int64_t rows, int64_t width, const int64_t* ids, const T* weight, T* y);
+
+}  // namespace minnow::cpu

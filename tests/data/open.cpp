@@ -1,0 +1,75 @@
+#include "data/open.h"
+
+#include "tests/data/files.h"
+
+namespace minnow::data_test {
+namespace {
+
+TEST(OpenDataset, Shapes) {
+  const DatasetConfig config{.train_size = 30, .test_size = 20};
+  const auto train = open_dataset(config, Split::train), test = open_dataset(config, Split::test);
+  EXPECT_EQ(train->size(), 30);
+  EXPECT_EQ(test->size(), 20);
+  EXPECT_EQ(train->get(0, 0).input.shape(), (Shape{3, 32, 32}));
+  EXPECT_EQ(open_dataset({.image_size = 16}, Split::train)->get(0, 0).input.dim(1), 16);
+  EXPECT_EQ(open_dataset({.train_size = 30, .limit = 7}, Split::train)->size(), 7);
+}
+
+TEST(OpenDataset, DraggersAreInTheTrainSplitOnly) {
+  const DatasetConfig config{.train_size = 50, .test_size = 50, .dragger_fraction = 1.0};
+  const auto train = open_dataset(config, Split::train), test = open_dataset(config, Split::test);
+  for (int64_t i = 0; i < 50; ++i) {
+    EXPECT_TRUE(train->get(i, 0).marked);
+    EXPECT_FALSE(test->get(i, 0).marked);
+  }
+}
+
+TEST(OpenDataset, FileSets) {
+  const TemporaryFolder folder;
+  write_file(folder.path() / "train-images-idx3-ubyte",
+             {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4});
+  write_file(folder.path() / "train-labels-idx1-ubyte", {0, 0, 8, 1, 0, 0, 0, 1, 5});
+  DatasetConfig config{.name = "mnist", .path = folder.string()};
+  EXPECT_EQ(open_dataset(config, Split::train)->get(0, 0).label, 5);
+  config.image_size = 2;
+  EXPECT_EQ(open_dataset(config, Split::train)->size(), 1);
+  config.image_size = 3;
+  expect_error([&] { open_dataset(config, Split::train); }, {"mnist", "2 x 2", "size of 3"});
+  const TemporaryFolder pictures;
+  for (const char* name : {"train/a/0.png", "train/b/0.png", "test/a/0.png"}) {
+    write_file(pictures.path() / name, png(4, 4, 3, plain(4, 1, 2, 3)));
+  }
+  config = {.name = "imagefolder", .path = pictures.string(), .image_size = 8};
+  EXPECT_EQ(open_dataset(config, Split::train)->get(1, 0).input.shape(), (Shape{3, 8, 8}));
+  config.name = "cifar10";
+  expect_error([&] { open_dataset(config, Split::test); }, {"test_batch.bin"});
+}
+
+TEST(OpenDataset, WarningsPassThroughWrappers) {
+  const TemporaryFolder folder;
+  for (const char* name : {"train/a/0.png", "train/b/0.png", "test/a/0.png"}) {
+    write_file(folder.path() / name, png(4, 4, 3, plain(4, 1, 2, 3)));
+  }
+  write_file(folder.path() / "train/a/bad.png", {1});
+  const auto set = open_dataset({.name = "imagefolder",
+                                 .path = folder.string(),
+                                 .image_size = 4,
+                                 .limit = 1,
+                                 .dragger_fraction = 0.5},
+                                Split::train);
+  ASSERT_EQ(set->warnings().size(), 1u);
+  EXPECT_NE(set->warnings()[0].find("bad.png"), std::string::npos);
+}
+
+TEST(OpenDataset, Errors) {
+  expect_error([] { open_dataset({.name = "cifar100"}, Split::train); },
+               {"cifar100", "shapes, cifar10, mnist, imagefolder"});
+  expect_error([] { open_dataset({.limit = -1}, Split::train); }, {"limit", "-1"});
+  expect_error([] { open_dataset({.dragger_kind = "x"}, Split::train); }, {"label, noise or mix"});
+  expect_error([] { open_dataset({.dragger_fraction = -0.1}, Split::train); }, {"[0, 1]"});
+  EXPECT_EQ(default_normalisation("cifar10").mean.size(), 3u);
+  EXPECT_EQ(default_normalisation("shapes").mean, std::vector<double>{0.5});
+}
+
+}  // namespace
+}  // namespace minnow::data_test

@@ -1,0 +1,230 @@
+#include "data/wrappers.h"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "data/image_table.h"
+#include "data/shapes.h"
+#include "tests/data/files.h"
+
+namespace minnow::data_test {
+namespace {
+
+/// [1, 3, H, W] whose bytes count from 1.
+std::shared_ptr<const Dataset> one_picture(int64_t H, int64_t W) {
+  Tensor images = Tensor::empty({1, 3, H, W}, DType::uint8);
+  std::iota(images.data<uint8_t>(), images.data<uint8_t>() + images.numel(), uint8_t{1});
+  return std::make_shared<ImageTable>(images, std::vector<int64_t>{1}, std::vector<int64_t>{42},
+                                      std::vector<std::string>{"a", "b"});
+}
+
+std::shared_ptr<const Dataset> shapes(int64_t count) {
+  return std::make_shared<Shapes>(Split::train, ShapesOptions{.count = count, .side = 16});
+}
+
+/// Back from (x / 255 - 0) / 1 to the byte.
+int byte_of(float value) {
+  return static_cast<int>(std::lround(value * 255));
+}
+
+TEST(Transformed, NormalisesExactly) {
+  const std::vector<double> mean{0.4914, 0.4822, 0.4465}, std{0.2470, 0.2435, 0.2616};
+  const auto base = one_picture(5, 4);
+  const Transformed set(base, {.mean = mean, .std = std});
+  const Example raw = base->get(0, 0), example = set.get(0, 0);
+  EXPECT_EQ(example.input.shape(), (Shape{3, 5, 4}));
+  EXPECT_EQ(example.input.dtype(), DType::float32);
+  EXPECT_EQ(example.label, 1);
+  EXPECT_EQ(example.id, 42);
+  for (size_t i = 0; i < 60; ++i) {
+    const double value = (raw.input.data<uint8_t>()[i] / 255.0 - mean[i / 20]) / std[i / 20];
+    EXPECT_EQ(example.input.data<float>()[i], static_cast<float>(value));  // rounded once
+  }
+}
+
+TEST(Transformed, OneNumberServesAllChannels) {
+  const Transformed one(one_picture(2, 2), {.mean = {0.25}, .std = {2}});
+  const Transformed three(one_picture(2, 2), {.mean = {0.25, 0.25, 0.25}, .std = {2, 2, 2}});
+  EXPECT_EQ(bytes_of(one.get(0, 0).input), bytes_of(three.get(0, 0).input));
+}
+
+/// The picture that a crop at (dy, dx), mirrored or not, must give, by its definition: pad, mirror
+/// the window, cut.
+std::vector<int> expected_crop(const Example& raw, int dy, int dx, bool mirror, bool reflect) {
+  const int H = static_cast<int>(raw.input.dim(1)), W = static_cast<int>(raw.input.dim(2));
+  const auto inside = [&](int at, int extent) {
+    if (!reflect) return at >= 0 && at < extent ? at : -1;
+    return at < 0 ? -at : at >= extent ? 2 * extent - 2 - at : at;
+  };
+  std::vector<int> out;
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < H; ++y) {
+      for (int x = 0; x < W; ++x) {
+        const int sy = inside(y + dy, H), sx = inside((mirror ? W - 1 - x : x) + dx, W);
+        out.push_back(sy < 0 || sx < 0 ? 0 : raw.input.data<uint8_t>()[(c * H + sy) * W + sx]);
+      }
+    }
+  }
+  return out;
+}
+
+/// Every epoch shows one of the 9 x 9 crops, mirrored or not, and in time all kinds.
+TEST(Transformed, CropFlip) {
+  for (const Padding padding : {Padding::zero, Padding::reflect}) {
+    const auto base = one_picture(6, 5);
+    const Transformed set(
+        base,
+        {.mean = {0}, .std = {1}, .augment = Augment::crop_flip, .padding = padding, .seed = 3});
+    std::set<std::vector<int>> possible, seen;
+    for (int shift = 0; shift < 81; ++shift) {
+      for (const bool mirror : {false, true}) {
+        possible.insert(expected_crop(base->get(0, 0), shift / 9 - 4, shift % 9 - 4, mirror,
+                                      padding == Padding::reflect));
+      }
+    }
+    for (int64_t epoch = 0; epoch < 2000; ++epoch) {
+      const Tensor input = set.get(0, epoch).input;
+      std::vector<int> bytes;
+      for (int64_t i = 0; i < input.numel(); ++i) bytes.push_back(byte_of(input.data<float>()[i]));
+      ASSERT_TRUE(possible.contains(bytes)) << "epoch " << epoch;
+      seen.insert(bytes);
+    }
+    // Each of up to 162 is missed with a probability of (1 - 1/162)^2000 = 4e-6.
+    EXPECT_EQ(seen.size(), possible.size());
+  }
+}
+
+TEST(Transformed, AugmentationIsKeyedBySeedEpochAndId) {
+  const auto base = shapes(30);
+  const TransformOptions options{.augment = Augment::crop_flip, .seed = 5};
+  const Transformed set(base, options);
+  TransformOptions other = options;
+  other.seed = 6;
+  const Transformed reseeded(base, other);
+  std::vector<int64_t> backwards(30);
+  std::iota(backwards.rbegin(), backwards.rend(), 0);
+  const Transformed reordered(std::make_shared<Subset>(base, backwards), options);
+  int changed_by_epoch = 0, changed_by_seed = 0;
+  for (int64_t i = 0; i < 30; ++i) {
+    const Bytes bytes = bytes_of(set.get(i, 1).input);
+    EXPECT_EQ(bytes, bytes_of(set.get(i, 1).input));
+    EXPECT_EQ(bytes, bytes_of(reordered.get(29 - i, 1).input));
+    changed_by_epoch += bytes != bytes_of(set.get(i, 2).input);
+    changed_by_seed += bytes != bytes_of(reseeded.get(i, 1).input);
+  }
+  EXPECT_GE(changed_by_epoch, 25);  // one in 162 stays
+  EXPECT_GE(changed_by_seed, 25);
+}
+
+/// One batch of 12 or batches of 5: the same pixels for the same ids.
+TEST(Transformed, AugmentationDoesNotDependOnTheBatch) {
+  const Transformed set(shapes(12), {.augment = Augment::crop_flip, .seed = 5});
+  std::vector<int64_t> order(12);
+  std::iota(order.begin(), order.end(), 0);
+  const Batch whole = make_batch(set, order, 4);
+  for (size_t begin = 0; begin < 12; begin += 5) {
+    const size_t count = std::min<size_t>(5, 12 - begin);
+    const Batch part = make_batch(set, std::span(order).subspan(begin, count), 4);
+    const int64_t first = static_cast<int64_t>(begin);
+    EXPECT_EQ(bytes_of(part.inputs),
+              bytes_of(whole.inputs.slice(first, first + static_cast<int64_t>(count))));
+  }
+}
+
+TEST(Transformed, Errors) {
+  const auto base = one_picture(5, 4);
+  const auto make = [&](TransformOptions options) { Transformed(base, options); };
+  expect_error([&] { make({.mean = {0, 0}}); }, {"mean", "1 number or 3", "got 2"});
+  expect_error([&] { make({.std = {1, 0, 1}}); }, {"std must be positive", "channel 1"});
+  expect_error([&] { make({.padding = Padding::reflect, .pad = 4}); }, {"reflected", "pad = 4"});
+  expect_error([&] { make({.pad = -1}); }, {"pad", "-1"});
+  expect_error([&] { Transformed(std::make_shared<Transformed>(base, TransformOptions{}), {}); },
+               {"uint8", "float32"});
+  expect_error([] { augment_from("cutout"); }, {"crop_flip", "cutout"});
+  EXPECT_EQ(augment_from("none"), Augment::none);
+  EXPECT_EQ(augment_from("crop_flip"), Augment::crop_flip);
+}
+
+TEST(Subset, PicksByIndex) {
+  const auto base = shapes(10);
+  const Subset set(base, {7, 2});
+  ASSERT_EQ(set.size(), 2);
+  EXPECT_EQ(set.get(0, 0).id, 7);
+  EXPECT_EQ(set.get(1, 0).id, 2);
+  expect_error([&] { Subset(base, {10}); }, {"[0, 10)", "got 10"});
+  expect_error([&] { set.get(2, 0); }, {"example 2 of 2"});
+}
+
+TEST(Limit, DrawsFromAllOfTheSet) {
+  const auto base = shapes(1000);
+  const auto some = limit_to(base, 100), again = limit_to(base, 100);
+  ASSERT_EQ(some->size(), 100);
+  int64_t last = -1, upper_half = 0;
+  for (int64_t i = 0; i < 100; ++i) {
+    const int64_t id = some->get(i, 0).id;
+    EXPECT_GT(id, last);
+    EXPECT_EQ(id, again->get(i, 0).id);
+    upper_half += id >= 500;
+    last = id;
+  }
+  EXPECT_NEAR(static_cast<double>(upper_half), 50, 25);  // five standard deviations
+  EXPECT_EQ(limit_to(base, 1000), base);
+  expect_error([&] { limit_to(base, 0); }, {"limit", "got 0"});
+}
+
+/// 2000 examples at a fraction of 0.2: 400 draggers with a standard deviation of 17.9; five of them
+/// either way.
+TEST(Draggers, AreMarkedAndOnlyTheyChange) {
+  const auto base = shapes(2000);
+  for (const DraggerKind kind : {DraggerKind::label, DraggerKind::noise, DraggerKind::mix}) {
+    const Draggers set(base, 0.2, kind, 9), more(base, 0.4, kind, 9);
+    int marked = 0, moved = 0, repainted = 0;
+    for (int64_t i = 0; i < 2000; ++i) {
+      const Example before = base->get(i, 0), after = set.get(i, 0), again = set.get(i, 3);
+      const bool same_pixels = bytes_of(before.input) == bytes_of(after.input);
+      EXPECT_EQ(before.id, after.id);
+      EXPECT_EQ(bytes_of(after.input), bytes_of(again.input));
+      EXPECT_EQ(after.label, again.label);
+      EXPECT_TRUE(after.label >= 0 && after.label < 10);
+      if (!after.marked) {
+        EXPECT_TRUE(same_pixels && before.label == after.label);
+        continue;
+      }
+      ++marked;
+      moved += before.label != after.label;
+      repainted += !same_pixels;
+      EXPECT_TRUE(!same_pixels || before.label != after.label) << "a dragger must be wrong";
+      EXPECT_TRUE(more.get(i, 0).marked);
+    }
+    EXPECT_NEAR(marked, 400, 90);
+    const double share = kind == DraggerKind::label ? 0 : kind == DraggerKind::noise ? 1 : 0.5;
+    EXPECT_NEAR(repainted, share * marked, kind == DraggerKind::mix ? 50 : 0);
+    EXPECT_GT(moved, marked * 8 / 10);
+  }
+}
+
+/// The mean of 768 uniform bytes has a standard deviation of 73.9 / sqrt(768) = 2.7; that of 200
+/// such pictures, 0.19.
+TEST(Draggers, NoiseIsUniform) {
+  const Draggers set(shapes(200), 1.0, DraggerKind::noise, 1);
+  double sum = 0;
+  for (int64_t i = 0; i < 200; ++i) {
+    const Bytes bytes = bytes_of(set.get(i, 0).input);
+    ASSERT_EQ(bytes.size(), 768u);
+    sum += std::accumulate(bytes.begin(), bytes.end(), 0.0) / 768;
+  }
+  EXPECT_NEAR(sum / 200, 127.5, 1.0);
+}
+
+TEST(Draggers, Errors) {
+  expect_error([] { Draggers(shapes(5), 1.5, DraggerKind::mix, 0); }, {"[0, 1]", "1.5"});
+  expect_error([] { Draggers(nullptr, 0.5, DraggerKind::mix, 0); }, {"data set"});
+  expect_error([] { dragger_kind_from("blur"); }, {"label, noise or mix", "blur"});
+  const Draggers floats(std::make_shared<Transformed>(shapes(5), TransformOptions{}), 1.0,
+                        DraggerKind::noise, 0);
+  expect_error([&] { floats.get(0, 0); }, {"uint8", "float32"});
+}
+
+}  // namespace
+}  // namespace minnow::data_test

@@ -1,0 +1,171 @@
+#include "engine/files.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/expect_error.h"
+#include "tests/temporary_folder.h"
+
+namespace minnow {
+namespace {
+
+namespace fs = std::filesystem;
+
+int entries(const fs::path& folder) {
+  int count = 0;
+  for ([[maybe_unused]] const auto& entry : fs::directory_iterator(folder)) ++count;
+  return count;
+}
+
+TEST(Files, WritesAndReplaces) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "file";
+  write_file_atomically(path, "a longer first content");
+  EXPECT_EQ(read_text_file(path), "a longer first content");
+  write_file_atomically(path, "short");
+  EXPECT_EQ(read_text_file(path), "short");
+  write_file_atomically(path, "");
+  EXPECT_EQ(read_text_file(path), "");
+  EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(Files, BytesSurvive) {
+  const TemporaryFolder folder;
+  std::vector<std::byte> bytes(100'003);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31);
+  write_file_atomically(folder / "bytes", bytes);
+  EXPECT_EQ(read_file(folder / "bytes"), bytes);
+}
+
+TEST(Files, TheNewFileHasTheUsualPermissions) {
+  const TemporaryFolder folder;
+  const mode_t mask = umask(022);
+  write_file_atomically(folder / "file", "x");
+  umask(mask);
+  EXPECT_EQ(fs::status(folder / "file").permissions(), fs::perms{0644});
+}
+
+TEST(Files, TheOldFileStaysUntilTheCommit) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "file";
+  write_file_atomically(path, "old");
+  {
+    AtomicFile file(path);
+    file.write("new");
+    EXPECT_EQ(read_text_file(path), "old");
+    EXPECT_EQ(entries(folder.path()), 2);
+    file.write(", in two parts");
+    file.commit();
+    EXPECT_EQ(read_text_file(path), "new, in two parts");
+  }
+  EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(Files, WithoutACommitNothingIsLeft) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "file";
+  write_file_atomically(path, "old");
+  {
+    AtomicFile file(path);
+    file.write("never seen");
+  }
+  EXPECT_EQ(read_text_file(path), "old");
+  EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(Files, TwoWritersOfOneFileDoNotMix) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "file";
+  AtomicFile first(path), second(path);
+  first.write("first");
+  second.write("second");
+  first.commit();
+  second.commit();
+  EXPECT_EQ(read_text_file(path), "second");
+}
+
+TEST(Files, ARelativeNameIsInTheCurrentFolder) {
+  const TemporaryFolder folder;
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  write_file_atomically("bare_name", "x");
+  fs::current_path(before);
+  EXPECT_EQ(read_text_file(folder / "bare_name"), "x");
+}
+
+TEST(Files, AMissingFolderIsNamed) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "missing/file";
+  expect_error<RunError>([&] { write_file_atomically(path, "x"); },
+                         {path.string(), "No such file or directory"});
+}
+
+TEST(Files, AFolderIsNotReplaced) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "name");
+  expect_error<RunError>([&] { write_file_atomically(folder / "name", "x"); },
+                         {(folder / "name").string(), "Is a directory"});
+  EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(Files, AFolderThatRefusesIsNamed) {
+  if (geteuid() == 0) GTEST_SKIP() << "the superuser may write into every folder";
+  const TemporaryFolder folder;
+  fs::permissions(folder.path(), fs::perms{0555});
+  expect_error<RunError>([&] { write_file_atomically(folder / "file", "x"); },
+                         {(folder / "file").string(), "Permission denied"});
+  fs::permissions(folder.path(), fs::perms{0755});
+}
+
+/// Limits the size of files, as a full disk does, for one scope.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+TEST(Files, ADiskThatIsFullLeavesTheOldFile) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "file";
+  write_file_atomically(path, "old");
+  {
+    const FileSizeLimit limit(1000);
+    expect_error<RunError>([&] { write_file_atomically(path, std::string(5000, 'x')); },
+                           {path.string(), "cannot write", "File too large"});
+  }
+  EXPECT_EQ(read_text_file(path), "old");
+  EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(Files, WhatCannotBeReadIsNamed) {
+  const TemporaryFolder folder;
+  const fs::path missing = folder / "missing";
+  expect_error([&] { read_file(missing); }, {missing.string(), "No such file or directory"});
+  expect_error([&] { read_text_file(folder.path()); }, {folder.path().string(), "Is a directory"});
+}
+
+// The size that the system tells of such a file is 0.
+TEST(Files, ReadsFilesThatHaveNoSize) {
+  if (!fs::exists("/proc/self/status")) GTEST_SKIP() << "this system has no /proc";
+  EXPECT_NE(read_text_file("/proc/self/status").find("Pid:"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace minnow

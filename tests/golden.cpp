@@ -1,0 +1,35 @@
+#include "tests/golden.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+namespace minnow::test {
+
+Golden::Golden(const std::string& name)
+    : name_(name),
+      file_(load_safetensors(std::filesystem::path(MINNOW_SOURCE_DIR) / "tests/golden" /
+                             (name + ".safetensors"))) {}
+
+Tensor Golden::at(const std::string& name) const {
+  const Tensor* found = file_.find(name);
+  check(found != nullptr, "golden file {}: no tensor {}", name_, name);
+  return *found;
+}
+
+double relative_error(const Tensor& actual, const Tensor& expected) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (!actual.defined() || actual.shape() != expected.shape()) return infinity;
+  const Tensor a = actual.to(DType::float64), e = expected.to(DType::float64);
+  double error = 0, magnitude = 0;
+  for (int64_t i = 0; i < e.numel(); ++i) {
+    const double difference = std::abs(a.data<double>()[i] - e.data<double>()[i]);
+    if (std::isnan(difference)) return infinity;
+    error = std::max(error, difference);
+    magnitude = std::max(magnitude, std::abs(e.data<double>()[i]));
+  }
+  return error == 0 ? 0 : error / magnitude;
+}
+
+}  // namespace minnow::test

@@ -1,0 +1,173 @@
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "engine/grouped_backward.h"
+#include "nn/models.h"
+#include "tests/golden.h"
+
+/// Whole models against PyTorch: logits, losses, micro-batch norms and clipped updates, by every
+/// strategy.
+namespace minnow::test {
+namespace {
+
+struct GoldenModel {
+  std::string file;
+  std::unique_ptr<nn::Model> (*make)();
+  std::vector<int64_t> micro_batches;
+};
+
+void PrintTo(const GoldenModel& model, std::ostream* out) {
+  *out << model.file;
+}
+
+std::unique_ptr<nn::Model> make_vit() {
+  nn::VitConfig config;
+  config.image = 8;
+  config.patch = 4;
+  config.classes = 5;
+  config.dim = 16;
+  config.depth = 2;
+  config.heads = 2;
+  return std::make_unique<nn::Vit>(config, nn::Init(1));
+}
+
+std::unique_ptr<nn::Model> make_convnet() {
+  return std::make_unique<nn::ConvNet>(3, 8, 2, 4, nn::Init(1));
+}
+
+/// The promise of the engine in float32, 168 roundings: the longest sums of these models run over
+/// 64 hidden units, and a weight's gradient over 7 * 5 rows or, in the convolutions, over 5 * 81
+/// positions whose roundings fall both ways. The same number of roundings in float64; what the file
+/// holds in float32 was itself rounded once.
+constexpr double promise = 1e-5;
+double tolerance(DType dtype) {
+  return dtype == DType::float32 ? promise : promise * 0x1p-29;
+}
+double update_tolerance(DType dtype) {
+  return tolerance(dtype) + 0x1p-24;
+}
+
+/// The model with the weights of the file, on its batch.
+class OnGolden {
+ public:
+  OnGolden(const GoldenModel& model, DType dtype) : golden(model.file), model_(model.make()) {
+    parameters = model_->parameters();
+    for (Parameter* p : parameters) p->value = golden.at("param." + p->name).to(dtype);
+    input_ = golden.at("input").to(dtype);
+    labels_ = golden.at("labels");
+  }
+
+  int64_t examples() const { return labels_.dim(0); }
+
+  Tensor logits() const {
+    Tape tape(Tape::Mode::evaluate);
+    return model_->forward(tape.input(input_)).value();
+  }
+
+  LossFn loss() const {
+    return [this](Tape& tape, int64_t begin, int64_t end) {
+      return cross_entropy(model_->forward(tape.input(input_.slice(begin, end))),
+                           labels_.slice(begin, end));
+    };
+  }
+
+  GroupedStep step(int64_t micro_batch, const ClipRule& rule, const GroupedOptions& options) {
+    ClipState state;
+    return clipped_gradient(parameters, Grouping::runs(examples(), micro_batch), loss(), rule,
+                            state, options);
+  }
+
+  /// The largest error of any parameter's update, relative to the largest element of that
+  /// parameter's update.
+  void expect_update(const GroupedStep& step, const std::string& prefix, double limit) const {
+    ASSERT_EQ(step.update.size(), parameters.size());
+    for (size_t l = 0; l < parameters.size(); ++l) {
+      const std::string name = prefix + parameters[l]->name;
+      EXPECT_LE(relative_error(step.update[l], golden.at(name)), limit) << name;
+    }
+  }
+
+  Golden golden;
+  Parameters parameters;
+
+ private:
+  std::unique_ptr<nn::Model> model_;
+  Tensor input_, labels_;
+};
+
+class GoldenModels : public testing::TestWithParam<GoldenModel> {};
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
+                         testing::Values(GoldenModel{"vit_tiny_test", make_vit, {1, 2, 3, 6, 7}},
+                                         GoldenModel{"convnet_test", make_convnet, {1, 2, 4, 5}}),
+                         [](const auto& info) { return info.param.file; });
+
+TEST_P(GoldenModels, ParametersHaveTheNamesAndShapesOfPyTorch) {
+  const Golden golden(GetParam().file);
+  std::map<std::string, Shape> expected, actual;
+  for (const auto& [name, tensor] : golden.file().tensors) {
+    const std::string prefix = "param.";
+    if (name.starts_with(prefix)) expected[name.substr(prefix.size())] = tensor.shape();
+  }
+  const auto model = GetParam().make();
+  for (const Parameter* p : model->parameters()) actual[p->name] = p->value.shape();
+  EXPECT_EQ(actual, expected);
+}
+
+TEST_P(GoldenModels, LogitsAndLosses) {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    SCOPED_TRACE(to_string(dtype));
+    OnGolden run(GetParam(), dtype);
+    EXPECT_LE(relative_error(run.logits(), run.golden.at("logits64")), tolerance(dtype));
+    Tape tape(Tape::Mode::evaluate);
+    const Tensor losses = run.loss()(tape, 0, run.examples()).value();
+    EXPECT_LE(relative_error(losses, run.golden.at("losses64")), tolerance(dtype));
+  }
+}
+
+TEST_P(GoldenModels, MicroBatchNormsAndClippedUpdates) {
+  const ClipRule rule{.rule = Rule::min};
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const char* strategy : {"automatic", "instantiate", "norm_only", "loop"}) {
+      for (const int64_t wave : {0, 1, 3}) {
+        for (const int64_t b : GetParam().micro_batches) {
+          SCOPED_TRACE(fmt::format("{}, {}, wave {}, b = {}", to_string(dtype), strategy, wave, b));
+          OnGolden run(GetParam(), dtype);
+          GroupedOptions options;
+          options.strategy = strategy_from(strategy);
+          options.wave = wave;
+          const GroupedStep step = run.step(b, rule, options);
+          const Tensor expected = run.golden.at(fmt::format("b{}.norms", b));
+          const Tensor norms = Tensor::from(step.groups.norms, {expected.dim(0)});
+          EXPECT_LE(relative_error(norms, expected), tolerance(dtype));
+          EXPECT_LE(relative_error(step.losses, run.golden.at("losses64")), tolerance(dtype));
+          run.expect_update(step, fmt::format("b{}.update.", b), update_tolerance(dtype));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(GoldenModels, WithoutARuleTheUpdateIsThePlainGradient) {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    OnGolden run(GetParam(), dtype);
+    const GroupedStep step = run.step(2, ClipRule{.rule = Rule::none}, {});
+    run.expect_update(step, "b2.none.update.", update_tolerance(dtype));
+  }
+}
+
+TEST_P(GoldenModels, TheSumIsTheMeanTimesTheNumberOfGroups) {
+  OnGolden run(GetParam(), DType::float64);
+  ClipRule rule{.rule = Rule::min};
+  rule.reduction = Reduction::sum;
+  GroupedStep step = run.step(2, rule, {});
+  const auto groups = static_cast<double>(step.groups.norms.size());
+  for (const Tensor& update : step.update) {
+    for (int64_t i = 0; i < update.numel(); ++i) update.data<double>()[i] /= groups;
+  }
+  run.expect_update(step, "b2.update.", update_tolerance(DType::float64));
+}
+
+}  // namespace
+}  // namespace minnow::test

@@ -1,0 +1,84 @@
+#include "tests/grouped/problem.h"
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "tests/op_case.h"
+#include "tests/op_run.h"
+
+namespace minnow::test {
+
+LossFn Problem::loss() const {
+  return [this](Tape& tape, int64_t begin, int64_t end) {
+    const Tensor ids = Tensor::empty({end - begin}, DType::int64);
+    std::iota(ids.data<int64_t>(), ids.data<int64_t>() + ids.numel(), begin);
+    tape.set_random({.seed = 11, .step = 2, .example_ids = ids, .training = true});
+    const Var logits = model->forward(tape.input(inputs.slice(begin, end)));
+    return cross_entropy(logits, labels.slice(begin, end), 0.1);
+  };
+}
+
+void Problem::convert(DType dtype) {
+  inputs = inputs.to(dtype);
+  for (Parameter* p : parameters()) p->value = p->value.to(dtype);
+}
+
+std::vector<Problem> problems(DType dtype) {
+  std::vector<Problem> all;
+  const auto add = [&](const std::string& name, nn::ModelConfig config) {
+    config.name = name;
+    config.vit.image = 8;
+    config.vit.classes = 4;
+    constexpr int64_t examples = 7;
+    std::vector<int64_t> labels;
+    for (int64_t i = 0; i < examples; ++i) labels.push_back(i * 3 % 4);
+    Problem problem{name, nn::make_model(config, 3),
+                    random_normal({examples, 3, 8, 8}, 21, DType::float32),
+                    Tensor::from(labels, {examples})};
+    // Away from the special values of an initialisation: zero biases, unit scales, a tiny class token.
+    uint64_t seed = 100;
+    for (Parameter* p : problem.parameters()) {
+      const Tensor shift = random_normal(p->value.shape(), seed++, DType::float32);
+      for (int64_t i = 0; i < shift.numel(); ++i) {
+        p->value.data<float>()[i] += 0.1f * shift.data<float>()[i];
+      }
+    }
+    problem.convert(dtype);
+    all.push_back(std::move(problem));
+  };
+  add("mlp", {.hidden = {12, 9}});
+  add("convnet", {.width = 6});
+  add("vit", {.vit = {.patch = 4, .dim = 12, .depth = 2, .heads = 2, .dropout = 0.1, .drop_path = 0.2}});
+  return all;
+}
+
+std::vector<Tensor> plain_gradient(const Problem& problem) {
+  Tape tape;
+  const Var losses = problem.loss()(tape, 0, problem.examples());
+  SumSink sink;
+  tape.backward(losses, Tensor::full(losses.shape(), 1.0 / static_cast<double>(problem.examples()), losses.dtype()),
+                sink);
+  std::vector<Tensor> gradients;
+  for (const Parameter* p : problem.parameters()) gradients.push_back(sink.gradients[p]);
+  return gradients;
+}
+
+double relative_difference(const Tensor& a, const Tensor& b) {
+  const auto x = a.to(DType::float64).to_vector<double>();
+  const auto y = b.to(DType::float64).to_vector<double>();
+  double difference = 0, magnitude = 1e-300;
+  for (size_t i = 0; i < y.size(); ++i) {
+    if (!std::isfinite(x[i])) return HUGE_VAL;
+    difference = std::max(difference, std::abs(x[i] - y[i]));
+    magnitude = std::max(magnitude, std::abs(y[i]));
+  }
+  return difference / magnitude;
+}
+
+bool identical(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
+}
+
+}  // namespace minnow::test

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+
+#include "engine/grouped_backward.h"
+#include "nn/models.h"
+
+namespace minnow::test {
+
+/// A whole model on a random batch, as the grouped tests need it.
+struct Problem {
+  std::string name;
+  std::unique_ptr<nn::Model> model;
+  Tensor inputs;  ///< [B, C, H, W]
+  Tensor labels;  ///< [B]
+
+  Parameters parameters() const { return model->parameters(); }
+  int64_t examples() const { return inputs.dim(0); }
+  /// Cross-entropy of the examples; dropout, where the model has any, keyed by their positions.
+  LossFn loss() const;
+  /// Everything in another dtype.
+  void convert(DType dtype);
+};
+
+/// An MLP, a small conv net and a ViT with dropout and drop-path, with B = 7 examples each.
+std::vector<Problem> problems(DType dtype);
+
+/// Plain gradients of the average loss by one backward pass, with no grouping anywhere near.
+std::vector<Tensor> plain_gradient(const Problem& problem);
+
+/// Largest |a - b| over the largest |b|.
+double relative_difference(const Tensor& a, const Tensor& b);
+bool identical(const Tensor& a, const Tensor& b);
+
+}  // namespace minnow::test

@@ -1,0 +1,165 @@
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+#include <tuple>
+
+#include "engine/memory.h"
+#include "engine/param_grad.h"
+#include "tests/op_run.h"
+
+namespace minnow::test {
+namespace {
+
+Tensor ids_for(const Shape& shape, int64_t vocabulary, int64_t factor) {
+  Tensor ids = Tensor::empty(shape, DType::int64);
+  for (int64_t i = 0; i < ids.numel(); ++i) ids.data<int64_t>()[i] = i * factor % 101 % vocabulary;
+  return ids;
+}
+
+/// y[i, v] = <w[ids[i]], w[v]>: a language model of one table that both reads and writes words.
+Tensor tied_reference(const Tensor& ids, const Tensor& w) {
+  const int64_t vocabulary = w.dim(0), width = w.dim(1);
+  Tensor y = Tensor::zeros({ids.dim(0), ids.dim(1), vocabulary}, DType::float64);
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    const double* in = w.data<double>() + ids.data<int64_t>()[i / vocabulary] * width;
+    const double* out = w.data<double>() + i % vocabulary * width;
+    for (int64_t d = 0; d < width; ++d) y.data<double>()[i] += in[d] * out[d];
+  }
+  return y;
+}
+
+Sample tied_sample(std::string label, int64_t examples, int64_t tokens, int64_t vocabulary,
+                   int64_t width) {
+  Sample s;
+  s.label = std::move(label);
+  s.parameters = {{vocabulary, width}};
+  s.examples = examples;
+  const Tensor ids = ids_for({examples, tokens}, vocabulary, 7);
+  s.forward = [=](Tape& tape, const Vars&, const ParameterRefs& p, int64_t begin, int64_t end) {
+    return linear(embedding(tape, ids.slice(begin, end), *p[0]), *p[0]);
+  };
+  s.reference = [=](const Tensors&, const Tensors& p) { return tied_reference(ids, p[0]); };
+  // A dot product of `width` terms; backward sums over words, and over the rows of both uses.
+  s.terms = static_cast<double>(width + vocabulary + 2 * examples * tokens) + 2;
+  return s;
+}
+
+/// One table looked up in two places.
+Sample twice_sample() {
+  Sample s;
+  s.label = "twice";
+  s.parameters = {{6, 3}};
+  s.examples = 4;
+  const Tensor first = ids_for({4, 5}, 6, 7), second = ids_for({4, 5}, 6, 13);
+  s.forward = [=](Tape& tape, const Vars&, const ParameterRefs& p, int64_t begin, int64_t end) {
+    return mul(embedding(tape, first.slice(begin, end), *p[0]),
+               embedding(tape, second.slice(begin, end), *p[0]));
+  };
+  s.reference = [=](const Tensors&, const Tensors& p) {
+    Tensor y = Tensor::empty({4, 5, 3}, DType::float64);
+    const double* w = p[0].data<double>();
+    for (int64_t i = 0; i < y.numel(); ++i) {
+      const auto word = [=](const Tensor& ids) {
+        return w[ids.data<int64_t>()[i / 3] * 3 + i % 3];
+      };
+      y.data<double>()[i] = word(first) * word(second);
+    }
+    return y;
+  };
+  s.terms = 2 * 4 * 5;
+  return s;
+}
+
+const RegisterOp tied_case{{
+    .name = "embedding_tied",
+    .samples = {tied_sample("model", 5, 3, 7, 4), tied_sample("one_example", 1, 4, 5, 2),
+                tied_sample("unused_words", 4, 2, 30, 3), twice_sample()},
+    .errors = {},
+    .bench = {},
+}};
+
+/// Rows for 40 examples of 25 words, in a table with some words used often.
+struct Rows {
+  static constexpr int64_t examples = 40, words = 25, vocabulary = 50, width = 200;
+  Tensor ids = ids_for({examples, words}, vocabulary, 3);
+  Tensor g = random_normal({examples, words, width}, 4, DType::float32);
+  std::shared_ptr<const ParamGrad> form = scatter_rows(ids, g);
+};
+
+TEST(Embedding, NormsWithoutATableAreThoseOfTheTables) {
+  const Rows rows;
+  const Grouping groups = Grouping::runs(Rows::examples, 7);
+  const auto k = static_cast<size_t>(groups.groups());
+  const Tensor tables =
+      Tensor::empty({groups.groups(), Rows::vocabulary, Rows::width}, DType::float32);
+  std::vector<double> from_tables(k), without(k);
+  rows.form->group_sums(groups, tables, false, from_tables.data());
+  rows.form->group_sumsq(groups, without.data());
+  // Both add the same rows in the same order; only the sums of squares run in another order, over
+  // at most 1024 squares in float32 at a time.
+  for (size_t j = 0; j < k; ++j) EXPECT_NEAR(without[j] / from_tables[j], 1, 1024 * 6e-8) << j;
+}
+
+TEST(Embedding, ResultsDoNotDependOnTheNumberOfThreads) {
+  const Rows rows;
+  const Grouping groups = Grouping::runs(Rows::examples, 7);
+  const auto all = [&] {
+    const Tensor sum = Tensor::empty({Rows::vocabulary, Rows::width}, DType::float32);
+    const Tensor tables =
+        Tensor::empty({groups.groups(), Rows::vocabulary, Rows::width}, DType::float32);
+    std::vector<double> sumsq(static_cast<size_t>(groups.groups()));
+    rows.form->sum(sum, false);
+    rows.form->group_sums(groups, tables, false, nullptr);
+    rows.form->group_sumsq(groups, sumsq.data());
+    return std::tuple(sum.to_vector<float>(), tables.to_vector<float>(), sumsq);
+  };
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto expected = all();
+  for (int n : {2, 3, 8}) {
+    omp_set_num_threads(n);
+    EXPECT_EQ(all(), expected) << n << " threads";
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST(Embedding, GroupWithoutWeightIsNotRead) {
+  const Tensor ids = Tensor::from(std::vector<int64_t>{0, 1, 1, 2}, {4});
+  const Tensor g = Tensor::from(std::vector<double>{1, 2, std::nan(""), 4}, {4, 1});
+  const Grouping groups = Grouping::runs(4, 1);
+  const double c[] = {1, 10, 0, 0.5};
+  const Tensor out = Tensor::full({3, 1}, 100, DType::float64);
+  scatter_rows(ids, g)->weighted_sum(groups, c, out, true);
+  EXPECT_EQ(out.to_vector<double>(), (std::vector<double>{101, 120, 102}));
+  scatter_rows(ids, g)->weighted_sum(groups, c, out, false);
+  EXPECT_EQ(out.to_vector<double>(), (std::vector<double>{1, 20, 2}));
+}
+
+TEST(Embedding, NoTableIsWrittenForAGroup) {
+  constexpr int64_t vocabulary = 20000, width = 8, examples = 16;
+  Parameter w = random_parameter("w", {vocabulary, width}, 1, DType::float32);
+  const Tensor ids = ids_for({examples, 3}, vocabulary, 7);
+  const LossFn loss = [&](Tape& tape, int64_t begin, int64_t end) {
+    const Var y = mean_tokens(embedding(tape, ids.slice(begin, end), w));
+    return cross_entropy(y, Tensor::zeros({end - begin}, DType::int64));
+  };
+  ClipState state;
+  reset_peak_memory(Device::cpu());
+  const int64_t before = memory_stats(Device::cpu()).in_use;
+  const GroupedStep step = clipped_gradient({&w}, Grouping::runs(examples, 1), loss,
+                                            {.rule = Rule::min}, state, {.tau = 1});
+  EXPECT_EQ(step.groups.ineligible, 0);
+  // One table for the update; 16 groups would have 16.
+  EXPECT_LT(memory_stats(Device::cpu()).peak - before, 2 * w.value.nbytes());
+}
+
+TEST(Embedding, FrozenTableNeedsNoGradient) {
+  Parameter w = random_parameter("w", {4, 3}, 1);
+  w.trainable = false;
+  Tape tape;
+  EXPECT_FALSE(embedding(tape, ids_for({2, 3}, 4, 1), w).slot().wanted());
+}
+
+}  // namespace
+}  // namespace minnow::test

@@ -1,0 +1,105 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <new>
+
+#include "train/commands.h"
+#include "train/config.h"
+
+namespace minnow {
+namespace {
+
+constexpr const char* kRecipeHelp = "a recipe file (TOML), and key=value settings, which win over it";
+
+/// What was asked for on the command line.
+struct Request {
+  std::vector<std::string> arguments;
+  std::string source;
+  std::string topic;
+  bool json = false;
+};
+
+CLI::App* add_train(CLI::App& app, Request& request) {
+  CLI::App* train = app.add_subcommand("train", "Train a model, or go on with a run");
+  train->add_option("arguments", request.arguments, kRecipeHelp)->type_name("[RECIPE.toml] [KEY=VALUE...]");
+  train->footer(
+      "A value is a TOML value (data.mean=[0.5,0.5,0.5]); what is none is a string. The run writes config.toml,\n"
+      "metrics.jsonl and checkpoints into its folder. Ctrl-C ends it after the step at hand, with a checkpoint.\n"
+      "\nExamples:\n"
+      "  minnow train clip.rule=min clip.micro_batch=4\n"
+      "  minnow train recipe.toml optim.lr=3e-4 run.dir=runs/mine\n"
+      "  minnow train run.resume=runs/mine\n\nKeys:\n" +
+      describe_keys());
+  return train;
+}
+
+CLI::App* add_eval(CLI::App& app, Request& request) {
+  CLI::App* eval = app.add_subcommand("eval", "Loss and accuracy of saved weights on the test split");
+  eval->add_option("weights", request.source, "a run folder, a checkpoint, or a safetensors file")->required();
+  eval->add_option("arguments", request.arguments, kRecipeHelp)->type_name("[RECIPE.toml] [KEY=VALUE...]");
+  eval->add_flag("--json", request.json, "print one JSON object");
+  eval->footer("Weights that minnow wrote carry their configuration; settings given here win over it.\n"
+               "`minnow train --help` lists the keys.");
+  return eval;
+}
+
+/// Runs `command`; what it throws becomes one line on stderr and the exit status.
+template <class Command>
+int report(Command&& command) {
+  try {
+    return command();
+  } catch (const Error& error) {
+    fmt::print(stderr, "minnow: {}\n", error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "minnow: out of memory; turn down train.wave or train.batch\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "minnow: {}\n", error.what());
+  }
+  return 1;
+}
+
+int help(CLI::App& app, const std::string& topic) {
+  if (!topic.empty()) {
+    const auto commands = app.get_subcommands([&](CLI::App* command) { return command->get_name() == topic; });
+    check(!commands.empty(), "help: there is no command {}", topic);
+    fmt::print("{}", commands.front()->help("minnow"));
+    return 0;
+  }
+  fmt::print("{}", app.help());
+  return 0;
+}
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv) {
+  CLI::App app("Deep learning whose backward pass speaks groups of examples: adaptive micro-batch clipping at the\n"
+               "cost of plain training.",
+               "minnow");
+  app.set_version_flag("--version", version(), "print the version");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(26);
+  Request request;
+  CLI::App* train = add_train(app, request);
+  CLI::App* eval = add_eval(app, request);
+  CLI::App* demo = app.add_subcommand("demo", "Train a small model with and without clipping, in about two minutes");
+  demo->add_option("arguments", request.arguments, "settings that win over the demo's own")->type_name("[KEY=VALUE...]");
+  const CLI::App* info = app.add_subcommand("info", "What this build and this machine can do");
+  CLI::App* help_command = app.add_subcommand("help", "Help on a command");
+  help_command->add_option("command", request.topic, "its name");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
+    fmt::print(stderr, "minnow: {}; see minnow help\n", error.what());
+    return 2;
+  }
+  return report([&] {
+    if (train->parsed()) return train_command(request.arguments);
+    if (eval->parsed()) return eval_command(request.source, request.arguments, request.json);
+    if (demo->parsed()) return demo_command(request.arguments);
+    if (info->parsed()) return info_command();
+    return help(app, request.topic);
+  });
+}
+
+}  // namespace minnow

@@ -1,0 +1,332 @@
+#include "train/config.h"
+
+#include <fmt/ranges.h>
+#include <toml++/toml.h>
+
+#include <set>
+#include <sstream>
+#include <type_traits>
+
+#include "engine/files.h"
+#include "train/config_keys.h"
+
+namespace minnow {
+namespace {
+
+constexpr int64_t kMiB = int64_t{1} << 20;
+
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+
+/// One value and where it was said: a file and line, or the command line.
+struct Said {
+  std::string name;
+  const toml::node* value;
+  std::string where;  ///< ends in ": "
+  std::string raw;    ///< as on the command line; empty for a file
+};
+
+std::string found(const toml::node& value) {
+  std::ostringstream text;
+  if (value.is_table()) return "a table";
+  if (value.is_array()) {
+    text << *value.as_array();
+    return text.str();
+  }
+  value.visit([&](const auto& v) {
+    if constexpr (toml::is_value<decltype(v)>) text << v;
+  });
+  const char* kind = value.is_string()           ? "the string "
+                     : value.is_integer()        ? "the integer "
+                     : value.is_floating_point() ? "the number "
+                     : value.is_boolean()        ? "the boolean "
+                                                 : "the date or time ";
+  return kind + text.str();
+}
+
+/// Whether `node` fits the type; an integer fits a number too.
+template <class T>
+bool read(const toml::node& node, T& value) {
+  if constexpr (is_vector<T>) {
+    const toml::array* array = node.as_array();
+    if (array == nullptr) return false;
+    T elements(array->size());
+    for (size_t i = 0; i < elements.size(); ++i) {
+      if (!read((*array)[i], elements[i])) return false;
+    }
+    value = std::move(elements);
+    return true;
+  } else if constexpr (std::is_same_v<T, uint64_t>) {
+    const auto integer = node.value_exact<int64_t>();
+    if (!integer || *integer < 0) return false;
+    value = static_cast<uint64_t>(*integer);
+    return true;
+  } else {
+    std::optional<T> exact = node.value_exact<T>();
+    if constexpr (std::is_same_v<T, double>) {
+      if (const auto integer = node.value_exact<int64_t>()) exact = static_cast<double>(*integer);
+    }
+    if (exact) value = std::move(*exact);
+    return exact.has_value();
+  }
+}
+
+/// run.resume is a path or a boolean; a string key on the command line takes whatever was typed.
+bool read_text(const Said& said, std::string& value) {
+  if (said.name == "run.resume" && said.value->is_boolean()) {
+    value = *said.value->value_exact<bool>() ? "true" : "";
+    return true;
+  }
+  if (read(*said.value, value)) return true;
+  if (said.raw.empty()) return false;
+  value = said.raw;
+  return true;
+}
+
+[[noreturn]] void unknown_key(const std::string& name, const std::string& where) {
+  const std::string nearest = nearest_key(name);
+  throw Error(fmt::format("{}there is no key {}{}", where, name,
+                          nearest.empty() ? "; `minnow train --help` lists them all"
+                                          : fmt::format("; did you mean {}?", nearest)));
+}
+
+void assign(Config& config, const Said& said) {
+  const Key* key = find_key(said.name);
+  if (key == nullptr) unknown_key(said.name, said.where);
+  const Field field = key->field(config);
+  const bool fits = std::visit(
+      [&](auto* value) {
+        using T = std::remove_pointer_t<decltype(value)>;
+        if constexpr (std::is_same_v<T, std::string>) return read_text(said, *value);
+        return read(*said.value, *value);
+      },
+      field);
+  const char* natural = std::holds_alternative<uint64_t*>(field) ? ", not negative" : "";
+  check(fits, "{}{}: expected {}{}; found {}", said.where, said.name, type_name(field), natural,
+        found(*said.value));
+  check_limits(*key, field, said.where);
+}
+
+/// Whether any key begins with this.
+bool is_section(const std::string& prefix) {
+  for (const Key& key : config_keys()) {
+    if (key.name.starts_with(prefix)) return true;
+  }
+  return false;
+}
+
+void collect(const toml::table& table, const std::string& prefix, const std::string& source,
+             std::vector<Said>& into) {
+  for (const auto& [name, node] : table) {
+    const std::string full = prefix + std::string(name.str());
+    const std::string where = fmt::format("{}:{}: ", source, node.source().begin.line);
+    if (const toml::table* section = node.as_table(); section && is_section(full + ".")) {
+      collect(*section, full + ".", source, into);
+    } else if (section != nullptr && !section->empty() && find_key(full) == nullptr) {
+      collect(*section, full + ".", source, into);  // the leaves name the keys that do not exist
+    } else {
+      into.push_back({full, &node, where, {}});
+    }
+  }
+}
+
+/// Sets all that one place says. Saying how long to train twice in one place is a contradiction; in two places, the
+/// later one has the last word.
+void assign_all(Config& config, const std::vector<Said>& all) {
+  bool epochs = false, steps = false;
+  for (const Said& said : all) {
+    assign(config, said);
+    epochs = epochs || said.name == "train.epochs";
+    steps = steps || said.name == "train.steps";
+  }
+  auto& train = config.train;
+  check(!(epochs && steps && train.epochs > 0 && train.steps > 0),
+        "{}train.epochs and train.steps are both given ({} and {}); keep one of them", all.front().where,
+        train.epochs, train.steps);
+  if (steps && train.steps > 0) train.epochs = 0;
+  if (epochs && train.epochs > 0) train.steps = 0;
+}
+
+toml::table parse(std::string_view text, const std::string& source) {
+  try {
+    return toml::parse(text, source);
+  } catch (const toml::parse_error& error) {
+    const auto begin = error.source().begin;
+    throw Error(fmt::format("{}:{}:{}: no valid TOML: {}", source, begin.line, begin.column, error.description()));
+  }
+}
+
+/// `text` as a TOML value under the name "value"; a string where it is none.
+toml::table parse_value(const std::string& text, bool must_parse) {
+  try {
+    toml::table table = toml::parse("value = " + text);
+    if (table.size() == 1) return table;
+  } catch (const toml::parse_error& error) {
+    if (must_parse) throw Error(fmt::format("{}: no valid TOML: {}", text, error.description()));
+  }
+  return toml::table{{"value", text}};
+}
+
+/// Whether an argument is `key=value`, and not a file's path that holds a "=".
+bool is_override(const std::string& argument) {
+  const size_t equals = argument.find('=');
+  return equals != std::string::npos && argument.find('/') > equals;
+}
+
+std::string text_of(const Field& field) {
+  std::ostringstream text;
+  std::visit(
+      [&](auto* value) {
+        using T = std::remove_pointer_t<decltype(value)>;
+        if constexpr (is_vector<T>) {
+          toml::array array;
+          for (const auto& element : *value) array.push_back(element);
+          text << array;
+        } else if constexpr (std::is_same_v<T, uint64_t>) {
+          text << *value;
+        } else {
+          text << toml::value<T>(*value);
+        }
+      },
+      field);
+  return text.str();
+}
+
+}  // namespace
+
+DatasetConfig Config::dataset() const {
+  DatasetConfig set = data.set;
+  if (set.image_size == 0) set.image_size = model.vit.image;
+  set.cache_bytes = data.cache * kMiB;
+  set.threads = threads;
+  return set;
+}
+
+OptimizerConfig Config::optimizer() const {
+  OptimizerConfig config = optim;
+  config.beta1 = betas.at(0);
+  config.beta2 = betas.at(1);
+  return config;
+}
+
+ClipRule Config::clip_rule() const {
+  ClipRule rule;
+  rule.rule = rule_from(clip.rule);
+  rule.scope = scope_from(clip.scope);
+  rule.reduction = reduction_from(clip.reduction);
+  rule.on_nonfinite = on_nonfinite_from(clip.on_nonfinite);
+  rule.threshold = clip.threshold;
+  rule.quantile = clip.quantile;
+  rule.gamma = clip.gamma;
+  return rule;
+}
+
+GroupedOptions Config::grouped_options() const {
+  return {.strategy = strategy_from(clip.strategy),
+          .wave = train.wave,
+          .memory_budget = clip.memory_budget * kMiB,
+          .tau = clip.tau};
+}
+
+void apply_toml(Config& config, std::string_view text, const std::string& source) {
+  const toml::table table = parse(text, source);
+  std::vector<Said> all;
+  collect(table, "", source, all);
+  assign_all(config, all);
+}
+
+void apply_file(Config& config, const std::filesystem::path& path) {
+  check(!std::filesystem::is_directory(path), "{}: is a folder, not a recipe", path.string());
+  apply_toml(config, read_text_file(path), path.string());
+}
+
+void apply_overrides(Config& config, std::span<const std::string> arguments) {
+  std::vector<toml::table> values;
+  std::vector<Said> all;
+  values.reserve(arguments.size());
+  for (const std::string& argument : arguments) {
+    const size_t equals = argument.find('=');
+    check(equals != std::string::npos && equals > 0, "{}: expected key=value", argument);
+    const std::string name = argument.substr(0, equals), text = argument.substr(equals + 1);
+    const Key* key = find_key(name);
+    if (key == nullptr) unknown_key(name, "");
+    values.push_back(parse_value(text, is_list(key->field(config))));
+    all.push_back({name, values.back().get("value"), "", text});
+  }
+  assign_all(config, all);
+}
+
+void apply_arguments(Config& config, std::span<const std::string> arguments) {
+  std::vector<std::string> files, overrides;
+  for (const std::string& argument : arguments) {
+    (is_override(argument) ? overrides : files).push_back(argument);
+  }
+  check(files.size() <= 1, "expected one recipe file and key=value arguments; got the files {}",
+        fmt::join(files, " and "));
+  if (!files.empty()) apply_file(config, files.front());
+  apply_overrides(config, overrides);
+}
+
+void check_config(const Config& config) {
+  const auto& [train, clip] = std::tie(config.train, config.clip);
+  check(config.device != "cuda", "device: this build has no CUDA; say device=cpu or leave it out");
+  check(config.precision == "f32", "precision: this build computes in f32 only; got {}", config.precision);
+  check(train.epochs > 0 || train.steps > 0, "train.epochs: nothing to do; give train.epochs or train.steps");
+  check(train.batch >= clip.micro_batch, "train.batch: {} examples are fewer than a micro-batch, clip.micro_batch = {}",
+        train.batch, clip.micro_batch);
+  check(config.betas.size() == 2, "optim.betas: expected two numbers; got {}", config.betas.size());
+  check(config.schedule.min_lr <= config.optim.lr, "schedule.min_lr: {} is above optim.lr = {}",
+        config.schedule.min_lr, config.optim.lr);
+  check(clip.scope != "domain", "clip.scope: \"domain\" needs data whose examples carry domains; {} has none",
+        config.data.set.name);
+  check(!config.optim.nesterov || config.optim.momentum > 0, "optim.nesterov: needs optim.momentum above 0");
+  const int64_t model = config.model.vit.image, data = config.data.set.image_size;
+  check(model == 0 || data == 0 || model == data, "model.image: {} does not fit data.image = {}", model, data);
+  const auto& vit = config.model.vit;
+  check(config.model.name != "vit" || vit.dim % vit.heads == 0, "model.heads: must divide model.dim; got {} and {}",
+        vit.heads, vit.dim);
+}
+
+std::string to_toml(const Config& config) {
+  Config copy = config;  // fields are given out for writing
+  std::string text, section;
+  for (const Key& key : config_keys()) {
+    if (key.name == "run.resume") continue;
+    const size_t dot = key.name.find('.');
+    const std::string prefix = dot == std::string::npos ? "" : key.name.substr(0, dot);
+    if (prefix != section) text += fmt::format("\n[{}]\n", section = prefix);
+    text += fmt::format("{} = {}\n", key.name.substr(dot + 1), text_of(key.field(copy)));
+  }
+  return text;
+}
+
+std::string value_text(const Config& config, std::string_view key) {
+  Config copy = config;
+  const Key* known = find_key(key);
+  if (known == nullptr) unknown_key(std::string(key), "");
+  return text_of(known->field(copy));
+}
+
+std::vector<std::string> differing_keys(const Config& a, const Config& b) {
+  std::vector<std::string> names;
+  for (const Key& key : config_keys()) {
+    if (value_text(a, key.name) != value_text(b, key.name)) names.push_back(key.name);
+  }
+  return names;
+}
+
+std::string describe_keys() {
+  Config defaults;
+  std::string text;
+  for (const Key& key : config_keys()) {
+    const auto& names = key.limits.names;
+    text += fmt::format("  {:<24} {}{}\n{:27}default {}\n", key.name, key.help,
+                        names.empty() ? "" : fmt::format(" ({})", fmt::join(names, ", ")), "",
+                        text_of(key.field(defaults)));
+  }
+  return text;
+}
+
+}  // namespace minnow

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/open.h"
+#include "engine/groups.h"
+#include "engine/grouped_backward.h"
+#include "nn/models.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+
+namespace minnow {
+
+/// Everything that a recipe can say about a run. The keys, their help and their limits are the table in
+/// train/config_keys.cpp; the values here are the defaults.
+struct Config {
+  uint64_t seed = 0;
+  std::string device = "auto";
+  std::string precision = "f32";
+  int64_t threads = 0;
+
+  nn::ModelConfig model;
+
+  struct Data {
+    DatasetConfig set;
+    int64_t cache = 1024;  ///< MiB
+    int64_t workers = 1;
+    bool shuffle = true;
+    std::string augment = "none";
+    int64_t pad = 4;
+    std::vector<double> mean = {}, std = {};
+  } data;
+
+  struct Train {
+    int64_t epochs = 10, steps = 0;  ///< one of them is 0
+    int64_t batch = 64, wave = 0;
+    double label_smoothing = 0;
+    int64_t eval_every = 1;
+  } train;
+
+  OptimizerConfig optim;
+  std::vector<double> betas = {0.9, 0.999};
+  ScheduleConfig schedule;
+
+  struct Clip {
+    std::string rule = "none", reduction = "mean", scope = "global", on_nonfinite = "skip";
+    std::string strategy = "automatic";
+    int64_t micro_batch = 1;
+    double threshold = 1, quantile = 0.5, gamma = 0.01, tau = 0;
+    int64_t memory_budget = 256;  ///< MiB
+  } clip;
+
+  std::string init_from;
+
+  struct Run {
+    std::string dir, save;
+    std::string resume;  ///< empty: a new run; "true": the one in `dir`; otherwise a folder or a checkpoint
+    int64_t checkpoint_every = 0;
+  } run;
+
+  struct Log {
+    bool norms = false;
+    int64_t every = 1;
+  } log;
+
+  /// model.image 0 means: as large as the pictures are.
+  Config() {
+    model.vit.image = 0;
+    optim.lr = 1e-3;
+  }
+
+  DatasetConfig dataset() const;
+  OptimizerConfig optimizer() const;
+  ClipRule clip_rule() const;
+  GroupedOptions grouped_options() const;
+  /// Whether a step looks at micro-batches; otherwise the batch is one group, and training is plain.
+  bool uses_groups() const { return clip.rule != "none" || log.norms; }
+};
+
+/// Sets what a TOML text or file says. Throws Error, with file and line, for a key that does not exist (and names the
+/// nearest one), a value of another type or out of its limits, and for both train.epochs and train.steps.
+void apply_toml(Config& config, std::string_view text, const std::string& source);
+void apply_file(Config& config, const std::filesystem::path& path);
+
+/// Sets what `key=value` arguments say, in their order. A value is a TOML value; what is none is a string.
+void apply_overrides(Config& config, std::span<const std::string> arguments);
+
+/// The arguments of a command: at most one recipe file, and overrides, which win over the file wherever they stand.
+void apply_arguments(Config& config, std::span<const std::string> arguments);
+
+/// Rules between keys, and what this build cannot do. Throws Error that names the keys.
+void check_config(const Config& config);
+
+/// The configuration as TOML; apply_toml of it gives the same configuration. run.resume is left out: how a run was
+/// started does not describe it.
+std::string to_toml(const Config& config);
+
+/// The keys whose values differ, in the order of the table.
+std::vector<std::string> differing_keys(const Config& a, const Config& b);
+/// The value of one key, as TOML.
+std::string value_text(const Config& config, std::string_view key);
+
+/// Every key with its default and help, for --help.
+std::string describe_keys();
+
+}  // namespace minnow

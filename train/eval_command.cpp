@@ -1,0 +1,36 @@
+#include <nlohmann/json.hpp>
+
+#include "train/commands.h"
+#include "train/evaluate.h"
+#include "train/run_folder.h"
+#include "train/task.h"
+
+namespace minnow {
+
+int eval_command(const std::string& source, const std::vector<std::string>& arguments, bool json) {
+  const std::string weights = find_weights(source).string();
+  Config config;
+  const std::string carried = config_in(weights);
+  check(!carried.empty() || !arguments.empty(),
+        "{}: says nothing about its model and data; give a recipe or key=value arguments", weights);
+  apply_toml(config, carried, weights);
+  apply_arguments(config, arguments);
+  check_config(config);
+  use_threads(config);
+  const auto dataset = open_data(config, Split::test, false);
+  resolve(config, *dataset);
+  const auto model = make_model(config, *dataset);
+  load_model(*model, weights, *dataset);
+  const Score score = evaluate(*model, dataset, config.data.workers);
+  if (json) {
+    const nlohmann::json record{{"weights", weights},   {"examples", score.examples}, {"loss", score.loss},
+                                {"top1", score.top1}, {"top5", score.top5}};
+    fmt::print("{}\n", record.dump());
+  } else {
+    fmt::print("{}: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} % on {} test pictures of {}\n", weights, score.loss,
+               100 * score.top1, 100 * score.top5, score.examples, config.data.set.name);
+  }
+  return 0;
+}
+
+}  // namespace minnow

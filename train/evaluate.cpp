@@ -1,0 +1,57 @@
+#include "train/evaluate.h"
+
+#include <cmath>
+#include <utility>
+
+#include "data/loader.h"
+#include "engine/ops.h"
+
+namespace minnow {
+namespace {
+
+// Large enough for efficient products, small enough to need less memory than a training step.
+constexpr int64_t kBatch = 64;
+
+void add(const Batch& batch, const Tensor& logits, const Tensor& losses, Score& sums) {
+  const int64_t classes = logits.dim(1);
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const int64_t label = batch.labels.data<int64_t>()[i];
+    const int64_t rank = label_rank(logits.data<float>() + i * classes, classes, label);
+    sums.loss += losses.data<float>()[i];
+    sums.top1 += rank < 1 ? 1 : 0;
+    sums.top5 += rank < 5 ? 1 : 0;
+  }
+  sums.examples += batch.size();
+}
+
+}  // namespace
+
+int64_t label_rank(const float* logits, int64_t classes, int64_t label) {
+  const float own = logits[label];
+  if (std::isnan(own)) return classes - 1;
+  int64_t rank = 0;
+  for (int64_t c = 0; c < classes; ++c) {
+    const bool before = logits[c] > own || std::isnan(logits[c]) || (logits[c] == own && c < label);
+    rank += before ? 1 : 0;
+  }
+  return rank;
+}
+
+Score evaluate(const nn::Model& model, std::shared_ptr<const Dataset> dataset, int64_t workers) {
+  Loader loader(std::move(dataset), {.batch = kBatch, .workers = workers});
+  loader.start_epoch(0);
+  Score score;
+  while (const std::optional<Batch> batch = loader.next()) {
+    Tape tape(Tape::Mode::evaluate);
+    const Var logits = model.forward(tape.input(batch->inputs));
+    const Var losses = cross_entropy(logits, batch->labels);
+    add(*batch, logits.value(), losses.value(), score);
+  }
+  const auto n = static_cast<double>(score.examples);
+  score.loss /= n;
+  score.top1 /= n;
+  score.top5 /= n;
+  return score;
+}
+
+}  // namespace minnow

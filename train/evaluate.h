@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "data/dataset.h"
+#include "nn/module.h"
+
+namespace minnow {
+
+/// How well a model does on a data set; shares are in 0..1.
+struct Score {
+  double loss = 0;  ///< mean cross-entropy, without label smoothing
+  double top1 = 0;  ///< share of the examples whose label has the highest logit
+  double top5 = 0;  ///< share of those whose label is among the five highest
+  int64_t examples = 0;
+};
+
+/// 0 where the label's logit is the highest of its row, 1 for the second, ... Among equals the first comes first; a
+/// logit that is NaN makes the label the last.
+int64_t label_rank(const float* logits, int64_t classes, int64_t label);
+
+/// Runs all of `dataset` (float32 inputs) through the model without gradients. `workers`: threads that prepare batches.
+Score evaluate(const nn::Model& model, std::shared_ptr<const Dataset> dataset, int64_t workers);
+
+}  // namespace minnow

@@ -1,0 +1,65 @@
+#include <dnnl.h>
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <fstream>
+#include <string>
+
+#include "engine/machine.h"
+#include "train/commands.h"
+
+namespace minnow {
+namespace {
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+/// The widest vectors that the program itself was compiled for; oneDNN finds out what the processor has.
+const char* vectors() {
+#if defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__ARM_NEON)
+  return "NEON";
+#else
+  return "the processor family's base";
+#endif
+}
+
+const char* build() {
+#if !defined(__OPTIMIZE__)
+  return "not optimised: slow";
+#elif defined(__SANITIZE_ADDRESS__)
+  return "with sanitizers: slow";
+#else
+  return "optimised";
+#endif
+}
+
+}  // namespace
+
+std::string version() { return "minnow 0.1.0"; }
+
+int info_command() {
+  const dnnl_version_t* dnnl = dnnl_version();
+  fmt::print("{}\n", version());
+  fmt::print("build      {}, compiler {}, vectors: {}\n", build(), __VERSION__, vectors());
+  fmt::print("processor  {}\n", processor());
+  fmt::print("threads    {}\n", omp_get_max_threads());
+  fmt::print("oneDNN     {}.{}.{}\n", dnnl->major, dnnl->minor, dnnl->patch);
+  fmt::print("CUDA       not in this build\n");
+  const MachineRates& rates = machine_rates();
+  fmt::print("products   {:.0f} GFLOP/s in float32\n", rates.flops / 1e9);
+  fmt::print("copies     {:.1f} GB/s read and written\n", rates.bytes / 1e9);
+  fmt::print("tau        {:.0f} rows per micro-batch: from there on its gradients are written, below only measured\n",
+             measured_tau());
+  return 0;
+}
+
+}  // namespace minnow

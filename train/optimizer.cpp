@@ -1,0 +1,138 @@
+#include "train/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/launch.h"
+#include "kernels/optim.h"
+#include "train/weights.h"
+
+namespace minnow {
+namespace {
+
+bool within(double value, double low, double high) {
+  return low <= value && value < high;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(Parameters parameters, OptimizerConfig config)
+    : parameters_(std::move(parameters)), config_(std::move(config)) {
+  check_config();
+  kind_ = config_.name == "sgd" ? Kind::sgd : config_.name == "adam" ? Kind::adam : Kind::adamw;
+  const bool moments = kind_ != Kind::sgd;
+  bool any = false;
+  for (const Parameter* p : parameters_) {
+    trained_.push_back(p->trainable);
+    moments_.emplace_back();
+    if (!p->trainable) continue;
+    const Tensor& value = p->value;
+    check(value.is_floating(), "optimizer: {} is {}; float32 and float64 can be trained", p->name,
+          to_string(value.dtype()));
+    if (!any) dtype_ = value.dtype();
+    any = true;
+    check(value.dtype() == dtype_, "optimizer: all parameters have one dtype; {} is {}, others {}",
+          p->name, to_string(value.dtype()), to_string(dtype_));
+    const auto zeros = [&] { return Tensor::zeros(value.shape(), dtype_, value.device()); };
+    if (moments || config_.momentum > 0) moments_.back().first = zeros();
+    if (moments) moments_.back().second = zeros();
+  }
+}
+
+void Optimizer::check_config() const {
+  const OptimizerConfig& c = config_;
+  check(c.name == "sgd" || c.name == "adam" || c.name == "adamw",
+        "optim.name: sgd, adam or adamw; got {}", c.name);
+  constexpr double infinity = HUGE_VAL;
+  check(within(c.lr, 0, infinity), "optim.lr: must not be negative; got {}", c.lr);
+  check(within(c.weight_decay, 0, infinity), "optim.weight_decay: must not be negative; got {}",
+        c.weight_decay);
+  check(within(c.momentum, 0, 1), "optim.momentum: must lie in [0, 1); got {}", c.momentum);
+  check(!c.nesterov || c.name != "sgd" || c.momentum > 0,
+        "optim.nesterov: needs optim.momentum above 0; got {}", c.momentum);
+  check(within(c.beta1, 0, 1) && within(c.beta2, 0, 1),
+        "optim.betas: must lie in [0, 1); got {} and {}", c.beta1, c.beta2);
+  check(c.eps > 0 && c.eps < infinity, "optim.eps: must be positive; got {}", c.eps);
+}
+
+void Optimizer::check_update(const std::vector<Tensor>& update) const {
+  check(update.size() == parameters_.size(),
+        "optimizer: one update for each of {} parameters; got {}", parameters_.size(),
+        update.size());
+  for (size_t i = 0; i < update.size(); ++i) {
+    const Parameter& p = *parameters_[i];
+    check(update[i].defined() == trained_[i], "optimizer: {} is {}; its update is {}", p.name,
+          trained_[i] ? "trainable" : "frozen", trained_[i] ? "undefined" : "defined");
+    if (!trained_[i]) continue;
+    check(update[i].shape() == p.value.shape() && update[i].dtype() == dtype_,
+          "optimizer: the update of {} must be {} {}; got {} {}", p.name, to_string(dtype_),
+          to_string(p.value.shape()), to_string(update[i].dtype()), to_string(update[i].shape()));
+  }
+}
+
+void Optimizer::step(const std::vector<Tensor>& update, double lr) {
+  check(within(lr, 0, HUGE_VAL), "optimizer: the learning rate must not be negative; got {}", lr);
+  check_update(update);
+  ++steps_;
+  dispatch_float("optimizer", dtype_, [&](auto zero) { step_all<decltype(zero)>(update, lr); });
+}
+
+template <class T>
+void Optimizer::step_all(const std::vector<Tensor>& update, double lr) {
+  const OptimizerConfig& c = config_;
+  const bool decoupled = kind_ == Kind::adamw;
+  std::vector<OptimTensor<T>> tensors;
+  Device device = Device::cpu();
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!trained_[i]) continue;
+    const Tensor& value = parameters_[i]->value;
+    const auto& [first, second] = moments_[i];
+    const double decay = parameters_[i]->decay ? c.weight_decay : 0;
+    device = value.device();
+    tensors.push_back({.n = value.numel(),
+                       .p = value.data<T>(),
+                       .g = update[i].data<T>(),
+                       .m = first.defined() ? first.data<T>() : nullptr,
+                       .v = second.defined() ? second.data<T>() : nullptr,
+                       .l2 = static_cast<T>(decoupled ? 0 : decay),
+                       .shrink = static_cast<T>(decoupled ? 1 - lr * decay : 1)});
+  }
+  if (kind_ == Kind::sgd) {
+    const SgdStep<T> step = {static_cast<T>(lr), static_cast<T>(c.momentum), c.nesterov};
+    MINNOW_KERNEL(device, sgd<T>)(tensors, step);
+  } else {
+    const double t = static_cast<double>(steps_);
+    const AdamStep<T> step = {.rest1 = static_cast<T>(1 - c.beta1),
+                              .beta2 = static_cast<T>(c.beta2),
+                              .rest2 = static_cast<T>(1 - c.beta2),
+                              .step_size = static_cast<T>(lr / (1 - std::pow(c.beta1, t))),
+                              .scale2 = static_cast<T>(1 / std::sqrt(1 - std::pow(c.beta2, t))),
+                              .eps = static_cast<T>(c.eps)};
+    MINNOW_KERNEL(device, adam<T>)(tensors, step);
+  }
+}
+
+std::vector<NamedTensor> Optimizer::state() const {
+  std::vector<NamedTensor> state = {{"step", Tensor::from(std::vector<int64_t>{steps_}, {})}};
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const std::string& name = parameters_[i]->name;
+    const auto& [first, second] = moments_[i];
+    if (first.defined()) {
+      state.push_back({name + (second.defined() ? ".exp_avg" : ".momentum"), first});
+    }
+    if (second.defined()) state.push_back({name + ".exp_avg_sq", second});
+  }
+  return state;
+}
+
+void Optimizer::load_state(std::span<const NamedTensor> state, const std::string& where) {
+  for (const auto& [name, tensor] : state) {
+    if (name != "step" || tensor.numel() != 1) continue;
+    check(tensor.item() >= 0, "{}: step must not be negative; got {}", where, tensor.item());
+  }
+  const std::vector<NamedTensor> targets = this->state();
+  copy_by_name(targets, state, where);
+  steps_ = *targets.front().tensor.data<int64_t>();
+}
+
+}  // namespace minnow

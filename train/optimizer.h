@@ -1,0 +1,74 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/parameter.h"
+#include "engine/safetensors.h"
+
+namespace minnow {
+
+/// What a recipe says under `optim`. A field that the optimizer of this name does not know is
+/// ignored.
+struct OptimizerConfig {
+  std::string name = "adamw";  ///< sgd, adam or adamw
+  double lr = 1e-3;            ///< the base that a schedule scales
+  double weight_decay =
+      0.05;               ///< sgd, adam: added to the update as weight_decay p; adamw: decoupled
+  double momentum = 0.9;  ///< of sgd; 0: none
+  double beta1 = 0.9;     ///< of adam and adamw
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  bool nesterov = false;  ///< of sgd
+};
+
+/// SGD, Adam and AdamW with the arithmetic of PyTorch's optimizers of these names (no dampening, no
+/// AMSGrad). Weight decay holds only for parameters with `decay`. It comes after clipping: the
+/// clipped update is what `step` is given.
+class Optimizer {
+ public:
+  /// Keeps the addresses of the parameters, and state for those that are trainable now. Trainable
+  /// parameters are all float32 or all float64. Error for an unknown name or a setting outside of
+  /// its range.
+  Optimizer(Parameters parameters, OptimizerConfig config);
+
+  /// Changes the parameters in place. `update` has one tensor for each parameter, of its shape and
+  /// dtype; undefined for the frozen ones, which stay as they are.
+  void step(const std::vector<Tensor>& update, double lr);
+
+  /// Steps taken, those before a loaded state included.
+  int64_t steps() const { return steps_; }
+  const OptimizerConfig& config() const { return config_; }
+
+  /// "step" (int64, of shape []), then for each trainable parameter NAME.momentum, or NAME.exp_avg
+  /// and NAME.exp_avg_sq. All but "step" share their memory with the optimizer: clone what must
+  /// outlive the next step.
+  std::vector<NamedTensor> state() const;
+  /// Copies a state that `state` gave, in any order. Error that lists what does not fit, and then
+  /// nothing is changed.
+  void load_state(std::span<const NamedTensor> state, const std::string& where = "optimizer state");
+
+ private:
+  enum class Kind { sgd, adam, adamw };
+  struct Moments {
+    Tensor first;   // momentum or exp_avg; undefined for a frozen parameter and where there is no
+                    // momentum
+    Tensor second;  // exp_avg_sq
+  };
+
+  void check_config() const;
+  void check_update(const std::vector<Tensor>& update) const;
+  template <class T>
+  void step_all(const std::vector<Tensor>& update, double lr);
+
+  Parameters parameters_;
+  OptimizerConfig config_;
+  Kind kind_;
+  DType dtype_ = DType::float32;
+  std::vector<bool> trained_;     // by parameter
+  std::vector<Moments> moments_;  // by parameter
+  int64_t steps_ = 0;
+};
+
+}  // namespace minnow

@@ -1,0 +1,68 @@
+#include "train/records.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace minnow {
+
+double finite_loss(const GroupedStep& result, const Grouping& groups) {
+  double sum = 0;
+  int64_t count = 0;
+  for (int64_t j = 0; j < groups.groups(); ++j) {
+    if (!std::isfinite(result.groups.norms[j])) continue;
+    for (int64_t i = groups.bounds()[j]; i < groups.bounds()[j + 1]; ++i) {
+      sum += result.losses.data<float>()[i];
+      ++count;
+    }
+  }
+  return count == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(count);
+}
+
+nlohmann::json step_record(const RunPlace& place, double loss, double lr, const GroupNorms& groups,
+                           double examples_per_s) {
+  double sum = 0, largest = 0;
+  int64_t finite = 0;
+  for (double norm : groups.norms) {
+    if (!std::isfinite(norm)) continue;
+    sum += norm;
+    largest = std::max(largest, norm);
+    ++finite;
+  }
+  return {{"kind", "step"},
+          {"step", place.step},
+          {"epoch", place.epoch},
+          {"loss", loss},
+          {"lr", lr},
+          {"rho", groups.rho},
+          {"argmin", groups.argmin},
+          {"norm_mean", finite == 0 ? 0 : sum / static_cast<double>(finite)},
+          {"norm_max", largest},
+          {"ineligible", groups.ineligible},
+          {"examples_per_s", examples_per_s}};
+}
+
+void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
+                const std::vector<bool>& marked) {
+  const auto k = static_cast<size_t>(groups.groups());
+  const size_t layers = seen.coefficients.size() / k;
+  std::vector<double> coefficients(k, 0.0);
+  std::vector<int> holds(k, 0);
+  for (size_t j = 0; j < k; ++j) {
+    for (size_t l = 0; l < layers; ++l) coefficients[j] += seen.coefficients[l * k + j];
+    coefficients[j] /= static_cast<double>(layers);
+    const auto begin = marked.begin() + groups.bounds()[j], end = marked.begin() + groups.bounds()[j + 1];
+    holds[j] = std::find(begin, end, true) != end ? 1 : 0;
+  }
+  record["norms"] = seen.norms;
+  record["coefficients"] = coefficients;
+  record["marked"] = holds;
+}
+
+nlohmann::json eval_record(const RunPlace& place, const Score& score) {
+  return {{"kind", "eval"},      {"step", place.step},  {"epoch", place.epoch},
+          {"loss", score.loss},  {"top1", score.top1},  {"top5", score.top5}};
+}
+
+}  // namespace minnow

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "engine/grouped_backward.h"
+#include "train/evaluate.h"
+
+namespace minnow {
+
+/// The mean loss of the examples whose micro-batch has a finite gradient; NaN where there is none.
+double finite_loss(const GroupedStep& result, const Grouping& groups);
+
+/// Where a run is.
+struct RunPlace {
+  int64_t step = 0;   ///< updates made
+  int64_t epoch = 0;  ///< the pass over the data that they are in, from 1
+};
+
+/// One line of metrics.jsonl. norm_mean and norm_max are taken over the finite norms.
+nlohmann::json step_record(const RunPlace& place, double loss, double lr, const GroupNorms& groups,
+                           double examples_per_s);
+/// Adds `norms`, `coefficients` and `marked`, one number per micro-batch. Under Scope::layer a coefficient is the mean
+/// over the parameters. marked is 1 where a micro-batch holds a marked example.
+void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
+                const std::vector<bool>& marked);
+nlohmann::json eval_record(const RunPlace& place, const Score& score);
+
+}  // namespace minnow

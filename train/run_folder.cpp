@@ -1,0 +1,145 @@
+#include "train/run_folder.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "engine/files.h"
+
+namespace minnow {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string config_key = "minnow.config";
+
+/// Whether a change of the key would make the rest of a run belong to another run. How fast the data come is free.
+bool is_fixed(const std::string& key) {
+  if (key == "data.workers" || key == "data.cache") return false;
+  return key == "seed" || key == "train.batch" || key == "optim.name" || key.starts_with("model.") ||
+         key.starts_with("data.");
+}
+
+/// The folder of the run that a checkpoint DIR/checkpoints/FILE belongs to.
+fs::path run_of(const fs::path& checkpoint) {
+  return fs::absolute(checkpoint).lexically_normal().parent_path().parent_path();
+}
+
+bool holds_run(const fs::path& dir) {
+  return fs::exists(dir / "config.toml") || fs::exists(metrics_path(dir)) || fs::exists(dir / "checkpoints");
+}
+
+/// Where to go on from; nothing where `run.resume=true` meets a run that has not begun.
+std::optional<fs::path> resume_source(const Config& asked) {
+  const std::string& resume = asked.run.resume;
+  if (resume.empty()) return std::nullopt;
+  if (resume != "true") return find_weights(resume);
+  check(!asked.run.dir.empty(), "run.resume: true needs run.dir; or name the run: run.resume=DIR");
+  return latest_checkpoint(asked.run.dir);
+}
+
+void check_resumed(const Config& before, const Config& now, const std::string& source) {
+  for (const std::string& key : differing_keys(before, now)) {
+    check(!is_fixed(key), "{}: a resumed run keeps its {} = {}; got {}", source, key, value_text(before, key),
+          value_text(now, key));
+  }
+}
+
+/// A run goes on in its own folder from its newest checkpoint only: the newer ones would belong to another course.
+void check_newest(const fs::path& source) {
+  const auto newest = latest_checkpoint(run_of(source));
+  check(!newest || fs::equivalent(*newest, source),
+        "{}: is not the newest checkpoint of its run; give another run.dir to go on from there", source.string());
+}
+
+RunPlan plan_resumed(std::span<const std::string> arguments, const Config& asked, const fs::path& source) {
+  RunPlan plan;
+  plan.from = load_checkpoint(source);
+  apply_toml(plan.config, plan.from->config, source.string());
+  const Config before = plan.config;
+  apply_arguments(plan.config, arguments);
+  check_resumed(before, plan.config, source.string());
+  if (asked.run.dir.empty()) plan.config.run.dir = run_of(source).string();
+  std::error_code ignored;
+  if (fs::equivalent(plan.config.run.dir, run_of(source), ignored)) {
+    check_newest(source);
+  } else {
+    check(!holds_run(plan.config.run.dir), "run.dir: {} holds another run", plan.config.run.dir);
+  }
+  return plan;
+}
+
+void check_save_path(const std::string& save) {
+  if (save.empty()) return;
+  const fs::path parent = fs::absolute(save).parent_path();
+  check(fs::is_directory(parent), "run.save: there is no folder {}", parent.string());
+  check(!fs::is_directory(save), "run.save: {} is a folder; name a file", save);
+}
+
+void make_folders(const fs::path& dir) {
+  std::error_code error;
+  fs::create_directories(dir, error);
+  check(!error || !fs::exists(dir) || fs::is_directory(dir), "run.dir: {} is no folder", dir.string());
+  if (error) throw RunError(fmt::format("run.dir: cannot make {}: {}", dir.string(), error.message()));
+}
+
+/// The first of runs/NAME-1, runs/NAME-2, ... that did not exist; makes it.
+std::string new_folder(const std::string& name) {
+  make_folders("runs");
+  for (int64_t n = 1;; ++n) {
+    const std::string dir = fmt::format("runs/{}-{}", name, n);
+    std::error_code error;
+    if (fs::create_directory(dir, error)) return dir;  // false where it was there
+    if (error) throw RunError(fmt::format("run.dir: cannot make {}: {}", dir, error.message()));
+  }
+}
+
+}  // namespace
+
+RunPlan plan_run(std::span<const std::string> arguments) {
+  RunPlan plan;
+  apply_arguments(plan.config, arguments);
+  if (const auto source = resume_source(plan.config)) plan = plan_resumed(arguments, plan.config, *source);
+  check_config(plan.config);
+  check_save_path(plan.config.run.save);
+  const std::string& dir = plan.config.run.dir;
+  if (!plan.from && plan.config.run.resume.empty()) {
+    check(dir.empty() || !holds_run(dir),
+          "run.dir: {} holds a run; run.resume=true goes on with it, another run.dir begins a new one", dir);
+  }
+  return plan;
+}
+
+void open_run_folder(Config& config, bool resumed) {
+  if (config.run.dir.empty()) {
+    config.run.dir = new_folder(fmt::format("{}-{}", config.data.set.name, config.model.name));
+  } else {
+    make_folders(config.run.dir);
+  }
+  if (!resumed && !config.run.resume.empty()) {
+    fmt::print(stderr, "{}: no checkpoint yet; starting at the beginning\n", config.run.dir);
+  }
+  write_file_atomically(fs::path(config.run.dir) / "config.toml", to_toml(config));
+}
+
+fs::path metrics_path(const fs::path& run_dir) { return run_dir / "metrics.jsonl"; }
+
+std::string config_in(const fs::path& weights) {
+  const SafetensorsFile file = load_safetensors(weights);
+  const auto found = file.metadata.find(config_key);
+  return found == file.metadata.end() ? "" : found->second;
+}
+
+std::map<std::string, std::string> weights_metadata(const Config& config) {
+  return {{"format", "pt"}, {config_key, to_toml(config)}};  // other programs look for the format
+}
+
+fs::path find_weights(const fs::path& source) {
+  check(fs::exists(source), "{}: there is no such file or folder", source.string());
+  if (!fs::is_directory(source)) return source;
+  const auto newest = latest_checkpoint(source);
+  check(newest.has_value(), "{}: holds no checkpoint of a run", source.string());
+  return *newest;
+}
+
+}  // namespace minnow

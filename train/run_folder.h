@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "train/checkpoint.h"
+#include "train/config.h"
+
+namespace minnow {
+
+/// What the arguments of `minnow train` come to.
+struct RunPlan {
+  Config config;
+  std::optional<Checkpoint> from;  ///< the state to go on from; nothing: a new run
+};
+
+/// Reads the recipe, the overrides and, where run.resume says so, the checkpoint: its configuration then stands in the
+/// place of the defaults, so that `run.resume=DIR` alone is enough. Writes nothing. Error for whatever does not fit,
+/// among it a resumed run with other data, another model, batch or seed, which could not go on where it stopped.
+RunPlan plan_run(std::span<const std::string> arguments);
+
+/// Makes the folder of a run, chooses its name (runs/DATA-MODEL-N) where config.run.dir is empty, and writes config.toml.
+/// Error where another run lives there already; RunError where the disk refuses.
+void open_run_folder(Config& config, bool resumed);
+
+/// DIR/metrics.jsonl
+std::filesystem::path metrics_path(const std::filesystem::path& run_dir);
+
+/// The configuration that a checkpoint or a file of weights carries; empty where it carries none.
+std::string config_in(const std::filesystem::path& weights);
+/// What goes into the metadata of saved weights, so that `config_in` finds it.
+std::map<std::string, std::string> weights_metadata(const Config& config);
+
+/// The newest checkpoint of a run folder, or the file itself. Error where there is none.
+std::filesystem::path find_weights(const std::filesystem::path& source);
+
+}  // namespace minnow

@@ -1,0 +1,56 @@
+#include "train/task.h"
+
+#include <omp.h>
+
+#include "data/wrappers.h"
+#include "train/checkpoint.h"
+
+namespace minnow {
+
+std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training) {
+  const Normalisation usual = default_normalisation(config.data.set.name);
+  TransformOptions options;
+  options.mean = config.data.mean.empty() ? usual.mean : config.data.mean;
+  options.std = config.data.std.empty() ? usual.std : config.data.std;
+  options.augment = training ? augment_from(config.data.augment) : Augment::none;
+  options.pad = config.data.pad;
+  options.seed = config.seed;
+  return std::make_shared<Transformed>(open_dataset(config.dataset(), split), options);
+}
+
+void resolve(Config& config, const Dataset& dataset) {
+  const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
+  check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);
+  int64_t& image = config.model.vit.image;
+  check(image == 0 || image == shape[1], "model.image: {}, but the pictures of {} are {} x {}", image,
+        config.data.set.name, shape[1], shape[2]);
+  image = config.data.set.image_size = shape[1];
+  const Normalisation usual = default_normalisation(config.data.set.name);
+  if (config.data.mean.empty()) config.data.mean = usual.mean;
+  if (config.data.std.empty()) config.data.std = usual.std;
+}
+
+std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& dataset) {
+  nn::ModelConfig model = config.model;
+  model.vit.channels = dataset.get(0, 0).input.dim(0);
+  model.vit.classes = std::ssize(dataset.classes());
+  return nn::make_model(model, config.seed);
+}
+
+void load_model(nn::Model& model, const std::string& path, const Dataset& dataset) {
+  const SafetensorsFile file = load_weights(path);
+  const Parameters parameters = model.parameters();
+  // The classifier's bias comes last in every model's state dict.
+  const Tensor* bias = file.find(parameters.back()->name);
+  const int64_t classes = std::ssize(dataset.classes());
+  check(bias == nullptr || bias->rank() != 1 || bias->dim(0) == classes,
+        "{}: its weights tell {} classes apart, but the data have {}", path,
+        bias == nullptr ? 0 : bias->numel(), classes);
+  load_parameters(parameters, file, path);
+}
+
+void use_threads(const Config& config) {
+  omp_set_num_threads(config.threads > 0 ? static_cast<int>(config.threads) : omp_get_num_procs());
+}
+
+}  // namespace minnow

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/loader.h"
+#include "nn/module.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/evaluate.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/progress.h"
+
+namespace minnow {
+
+enum class Outcome { finished, interrupted };
+
+/// One training run, from a configuration to weights: data, model, loop, evaluations, metrics and checkpoints.
+///
+/// Steps, epochs and records count from 1: after step s, s updates have been made. Whatever is random is keyed by (seed,
+/// step, epoch, example), so a checkpoint needs no random state to go on to the bit.
+class Trainer {
+ public:
+  /// Opens the data and makes the model, or takes both from where `from` left them. Error where anything does not fit;
+  /// nothing has been written by then.
+  explicit Trainer(Config config, const std::optional<Checkpoint>& from = std::nullopt);
+
+  /// Trains to the last step. SIGINT and SIGTERM end it after the step at hand, with a checkpoint. RunError where the loss
+  /// stops being a number, or the disk refuses; the checkpoints written before then stay.
+  Outcome run();
+
+  /// Resolved: with the folder of the run, the size of the pictures, and all else that was left open.
+  const Config& config() const { return config_; }
+  const Parameters& parameters() const { return parameters_; }
+  int64_t step() const { return step_; }
+  int64_t total_steps() const { return total_steps_; }
+  /// Of the last evaluation of this process.
+  const std::optional<Score>& score() const { return score_; }
+  /// "60000 training and 10000 test pictures of 10 classes; vit of 5524000 parameters; 9370 steps"
+  std::string summary() const;
+
+ private:
+  void load_start(const std::optional<Checkpoint>& from);
+  void warn_about_data() const;
+  Grouping grouping(int64_t examples) const;
+  void train_step();
+  GroupedStep gradient(const Batch& batch, const Grouping& groups);
+  bool evaluation_due(bool epoch_done) const;
+  void evaluate_now();
+  bool checkpoint_due(bool epoch_done) const;
+  void save_state();
+  [[noreturn]] void diverged(const std::string& what) const;
+
+  Config config_;
+  ClipRule rule_;
+  ClipState clip_state_;
+  std::shared_ptr<const Dataset> train_, test_;
+  std::unique_ptr<nn::Model> model_;
+  Parameters parameters_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<Progress> progress_;
+
+  bool resumed_ = false;
+  int64_t total_steps_ = 0;
+  int64_t step_ = 0;            // updates made
+  int64_t epoch_ = 0;           // epochs completed
+  int64_t batch_in_epoch_ = 0;  // batches taken of the one at hand
+  double rate_ = 0;             // examples a second, averaged over the last steps
+  std::optional<Score> score_;
+};
+
+}  // namespace minnow
