@@ -16,7 +16,8 @@ void for_each_example(const ConvShape& s, F f) {
   });
 }
 
-/// Calls f(x row, y row, tap, span, offset) for every row of a plane that each tap of a depthwise filter reads.
+/// Calls f(x row, y row, tap, span, offset) for every row of a plane that each tap of a depthwise
+/// filter reads.
 template <class F>
 void for_each_plane_row(const ConvShape& s, F f) {
   for (int64_t u = 0; u < s.kernel_h; ++u) {
@@ -142,9 +143,9 @@ void conv2d_bias_sums(const ConvShape& s, const T* gy, T* gbias) {
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                              \
-  template void conv2d_forward<T>(const ConvShape&, const T*, const T*, const T*, T*);     \
-  template void conv2d_backward<T>(const ConvShape&, const T*, const T*, T*);              \
+#define MINNOW_INSTANTIATE(T)                                                          \
+  template void conv2d_forward<T>(const ConvShape&, const T*, const T*, const T*, T*); \
+  template void conv2d_backward<T>(const ConvShape&, const T*, const T*, T*);          \
   template void conv2d_bias_sums<T>(const ConvShape&, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -29,7 +29,8 @@ struct ConvShape {
 namespace cpu {
 
 /// y[b, f, i, j] = bias[f] + sum over c, u, v of
-///   w[f, c, u, v] x[b, first channel of f's group + c, i stride + u dilation - padding, j stride + v dilation - padding],
+///   w[f, c, u, v] x[b, first channel of f's group + c, i stride + u dilation - padding, j stride +
+///   v dilation - padding],
 /// with 0 outside of x. bias may be null. Overwrites y.
 template <class T>
 void conv2d_forward(const ConvShape& shape, const T* x, const T* w, const T* bias, T* y);

@@ -44,8 +44,8 @@ void add_depthwise(const ConvShape& s, const T* x, const T* gy, T alpha, T beta,
       for (int64_t i = 0; i < s.out_h(); ++i) {
         const int64_t row = i * s.stride + tap_offset(s, tap / s.kernel_w);
         if (row < 0 || row >= s.height) continue;
-        total += dot(span.begin, span.end, g + i * s.out_w(), plane + row * s.width + offset,
-                     s.stride);
+        total +=
+            dot(span.begin, span.end, g + i * s.out_w(), plane + row * s.width + offset, s.stride);
       }
       *sum = alpha * total + (beta == T(0) ? T(0) : beta * *sum);
     }
@@ -67,7 +67,8 @@ void add_example(const Problem<T>& p, int64_t e, T alpha, T beta, T* sum, std::v
   });
 }
 
-/// The examples [begin, end) on the calling thread; `factor`, where there is one, holds each example's coefficient.
+/// The examples [begin, end) on the calling thread; `factor`, where there is one, holds each
+/// example's coefficient.
 template <class T>
 void add_range(const Problem<T>& p, int64_t begin, int64_t end, const T* factor, T beta, T* sum) {
   std::vector<T> scratch;
@@ -99,8 +100,8 @@ void add_range_parallel(const Problem<T>& p, int64_t begin, int64_t end, const T
   for (int64_t i = 1; i < parts; ++i) add(size, sum, partial.data() + (i - 1) * size, sum);
 }
 
-/// Calls one(j, sum over the examples of a group) for every group: a group a thread, or, where there are fewer groups
-/// than threads, one group after the other over all cores.
+/// Calls one(j, sum over the examples of a group) for every group: a group a thread, or, where
+/// there are fewer groups than threads, one group after the other over all cores.
 template <class F>
 void for_each_group(int64_t groups, F one) {
   if (groups < omp_get_max_threads()) {
@@ -156,13 +157,13 @@ void conv_weighted_sum(const ConvShape& shape, int64_t groups, const int64_t* bo
   add_range_parallel<T>(Problem<T>{shape, x, gy}, 0, shape.batch, factor.data(), beta, sum);
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                   \
-  template void conv_sum<T>(const ConvShape&, const T*, const T*, T, T*);                       \
-  template void conv_group_sums<T>(const ConvShape&, int64_t, const int64_t*, const T*,         \
-                                   const T*, T, T*, double*);                                   \
-  template void conv_group_sumsq<T>(const ConvShape&, int64_t, const int64_t*, const T*,        \
-                                    const T*, double*);                                         \
-  template void conv_weighted_sum<T>(const ConvShape&, int64_t, const int64_t*, const T*,       \
+#define MINNOW_INSTANTIATE(T)                                                                      \
+  template void conv_sum<T>(const ConvShape&, const T*, const T*, T, T*);                          \
+  template void conv_group_sums<T>(const ConvShape&, int64_t, const int64_t*, const T*, const T*,  \
+                                   T, T*, double*);                                                \
+  template void conv_group_sumsq<T>(const ConvShape&, int64_t, const int64_t*, const T*, const T*, \
+                                    double*);                                                      \
+  template void conv_weighted_sum<T>(const ConvShape&, int64_t, const int64_t*, const T*,          \
                                      const T*, const double*, T, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

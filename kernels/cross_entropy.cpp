@@ -77,8 +77,7 @@ void soft_cross_entropy_forward(int64_t rows, int64_t classes, T smoothing, cons
       const T term = t * (row.log_sum - (x[at + i] - row.most));
       loss += t == T(0) ? T(0) : term;
     }
-    // Where a NaN's class has no weight the sum above would pass over it.
-    losses[r] = std::isnan(row.log_sum) ? row.log_sum : loss;
+    losses[r] = loss;
   });
 }
 

@@ -18,7 +18,8 @@ template <class T>
 void cross_entropy_backward(int64_t rows, int64_t classes, T smoothing, const T* p,
                             const int64_t* labels, const T* gy, T* gx);
 
-/// The same with t = (1 - s) targets[r, :] + s / C; a row of targets may add up to any number.
+/// The same with t = (1 - s) targets[r, :] + s / C; a row of targets may add up to any number,
+/// and one of zeros has loss 0.
 template <class T>
 void soft_cross_entropy_forward(int64_t rows, int64_t classes, T smoothing, const T* x,
                                 const T* targets, T* p, T* losses);

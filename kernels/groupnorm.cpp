@@ -10,10 +10,9 @@ namespace {
 /// Calls f(i) for every group i = example * groups + group, over all cores.
 template <class F>
 void for_each_group(const GroupNormShape& s, int64_t size, F f) {
-  parallel_for(s.batch * s.groups, element_grain / (size + 1) + 1,
-               [=](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) f(i);
-               });
+  parallel_for(s.batch * s.groups, element_grain / (size + 1) + 1, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i);
+  });
 }
 
 }  // namespace
@@ -86,10 +85,10 @@ void groupnorm_backward(const GroupNormShape& shape, const T* x, const T* weight
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                      \
-  template void groupnorm_forward<T>(const GroupNormShape&, T, const T*, const T*, const T*, T*,   \
-                                     T*, T*);                                                      \
-  template void groupnorm_backward<T>(const GroupNormShape&, const T*, const T*, const T*,         \
+#define MINNOW_INSTANTIATE(T)                                                                    \
+  template void groupnorm_forward<T>(const GroupNormShape&, T, const T*, const T*, const T*, T*, \
+                                     T*, T*);                                                    \
+  template void groupnorm_backward<T>(const GroupNormShape&, const T*, const T*, const T*,       \
                                       const T*, const T*, T*, T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -3,7 +3,8 @@
 namespace minnow::cpu {
 namespace {
 
-/// Calls f(row of x or -1, span, offset, place in the matrix) for every row of outputs of every tap.
+/// Calls f(row of x or -1, span, offset, place in the matrix) for every row of outputs of every
+/// tap.
 template <class F>
 void for_each_tap_row(const ConvShape& s, RowBlock block, F f) {
   const int64_t out_w = s.out_w();
@@ -37,43 +38,45 @@ Columns<const T> im2col(const ConvShape& s, RowBlock block, const T* x, std::vec
   const auto room = column_room<T>(s, block, const_cast<T*>(x), scratch);
   if (s.pointwise()) return {room.data, room.stride, room.count};
   const int64_t out_w = s.out_w(), stride = s.stride;
-  for_each_tap_row(s, block, [=, width = s.width](int64_t row, Span span, int64_t offset, int64_t at) {
-    T* to = room.data + at;
-    if (row < 0) {
-      std::fill_n(to, out_w, T(0));
-      return;
-    }
-    const T* from = x + row * width + offset;
-    std::fill_n(to, span.begin, T(0));
-    if (stride == 1) {
-      std::copy(from + span.begin, from + span.end, to + span.begin);
-    } else {
-      for (int64_t j = span.begin; j < span.end; ++j) to[j] = from[j * stride];
-    }
-    std::fill(to + span.end, to + out_w, T(0));
-  });
+  for_each_tap_row(s, block,
+                   [=, width = s.width](int64_t row, Span span, int64_t offset, int64_t at) {
+                     T* to = room.data + at;
+                     if (row < 0) {
+                       std::fill_n(to, out_w, T(0));
+                       return;
+                     }
+                     const T* from = x + row * width + offset;
+                     std::fill_n(to, span.begin, T(0));
+                     if (stride == 1) {
+                       std::copy(from + span.begin, from + span.end, to + span.begin);
+                     } else {
+                       for (int64_t j = span.begin; j < span.end; ++j) to[j] = from[j * stride];
+                     }
+                     std::fill(to + span.end, to + out_w, T(0));
+                   });
   return {room.data, room.stride, room.count};
 }
 
 template <class T>
 void col2im_add(const ConvShape& s, RowBlock block, const T* columns, T* gx) {
-  for_each_tap_row(s, block, [=, stride = s.stride, width = s.width](int64_t row, Span span,
-                                                                     int64_t offset, int64_t at) {
-    if (row < 0) return;
-    const T* from = columns + at;
-    T* to = gx + row * width + offset;
-    if (stride == 1) {
+  for_each_tap_row(
+      s, block,
+      [=, stride = s.stride, width = s.width](int64_t row, Span span, int64_t offset, int64_t at) {
+        if (row < 0) return;
+        const T* from = columns + at;
+        T* to = gx + row * width + offset;
+        if (stride == 1) {
 #pragma omp simd
-      for (int64_t j = span.begin; j < span.end; ++j) to[j] += from[j];
-    } else {
-      for (int64_t j = span.begin; j < span.end; ++j) to[j * stride] += from[j];
-    }
-  });
+          for (int64_t j = span.begin; j < span.end; ++j) to[j] += from[j];
+        } else {
+          for (int64_t j = span.begin; j < span.end; ++j) to[j * stride] += from[j];
+        }
+      });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                   \
-  template Columns<T> column_room<T>(const ConvShape&, RowBlock, T*, std::vector<T>&);          \
-  template Columns<const T> im2col<T>(const ConvShape&, RowBlock, const T*, std::vector<T>&);   \
+#define MINNOW_INSTANTIATE(T)                                                                 \
+  template Columns<T> column_room<T>(const ConvShape&, RowBlock, T*, std::vector<T>&);        \
+  template Columns<const T> im2col<T>(const ConvShape&, RowBlock, const T*, std::vector<T>&); \
   template void col2im_add<T>(const ConvShape&, RowBlock, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

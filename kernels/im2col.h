@@ -5,30 +5,25 @@
 #include <vector>
 
 #include "kernels/conv2d.h"
+#include "kernels/window.h"
 
-/// A convolution as products: the patches that the outputs read, side by side as the columns of a matrix. Shared by the
-/// kernels of conv2d.cpp and conv2d_weight.cpp; all of it runs on the calling thread.
+/// A convolution as products: the patches that the outputs read, side by side as the columns of a
+/// matrix. Shared by the kernels of conv2d.cpp and conv2d_weight.cpp; all of it runs on the calling
+/// thread.
 namespace minnow::cpu {
 
-/// Output columns [begin, end) that read inside of a row of x with the filter's tap at `offset`.
-struct Span {
-  int64_t begin, end;
-};
-
 /// Column of x that output column 0 reads with tap `v`; negative in the padding.
-inline int64_t tap_offset(const ConvShape& s, int64_t v) { return v * s.dilation - s.padding; }
-
-inline Span inside(const ConvShape& s, int64_t offset) {
-  const int64_t out = s.out_w();
-  const int64_t begin = std::min(out, offset >= 0 ? 0 : (s.stride - 1 - offset) / s.stride);
-  const int64_t last = s.width - 1 - offset;
-  return {begin, last < 0 ? begin : std::max(begin, std::min(out, last / s.stride + 1))};
+inline int64_t tap_offset(const ConvShape& s, int64_t v) {
+  return v * s.dilation - s.padding;
 }
 
-/// Output rows [begin, end) whose patches are gathered at a time.
-struct RowBlock {
-  int64_t begin, end;
-};
+/// Output columns that read inside of a row of x with the tap at `offset`.
+inline Span inside(const ConvShape& s, int64_t offset) {
+  return inside(s.out_w(), s.width, s.stride, offset);
+}
+
+/// Output rows whose patches are gathered at a time.
+using RowBlock = Span;
 
 /// Rows of such a block: its columns stay in the second-level cache.
 inline int64_t block_rows(const ConvShape& s) {
@@ -56,16 +51,18 @@ struct Columns {
   int64_t stride, count;
 };
 
-/// The patches of one group's channels x [C / groups, H, W] for a block of output rows: x itself where each patch is
-/// one element, `scratch` otherwise.
+/// The patches of one group's channels x [C / groups, H, W] for a block of output rows: x itself
+/// where each patch is one element, `scratch` otherwise.
 template <class T>
-Columns<const T> im2col(const ConvShape& shape, RowBlock block, const T* x, std::vector<T>& scratch);
+Columns<const T> im2col(const ConvShape& shape, RowBlock block, const T* x,
+                        std::vector<T>& scratch);
 
 /// Room for the gradient of such a matrix: `gx` itself or `scratch`.
 template <class T>
 Columns<T> column_room(const ConvShape& shape, RowBlock block, T* gx, std::vector<T>& scratch);
 
-/// Adds the matrix's elements to the elements of gx [C / groups, H, W] that they were gathered from.
+/// Adds the matrix's elements to the elements of gx [C / groups, H, W] that they were gathered
+/// from.
 template <class T>
 void col2im_add(const ConvShape& shape, RowBlock block, const T* columns, T* gx);
 

@@ -7,7 +7,8 @@
 namespace minnow::cpu {
 namespace {
 
-/// Calls f(place in x, place in the patches) for every run of `patch` elements, one row of one patch.
+/// Calls f(place in x, place in the patches) for every run of `patch` elements, one row of one
+/// patch.
 template <class F>
 void for_each_run(int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch,
                   F f) {
@@ -43,8 +44,8 @@ void unpatchify(int64_t batch, int64_t channels, int64_t height, int64_t width, 
                [=](int64_t at, int64_t in) { std::copy_n(patches + in, patch, x + at); });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                  \
-  template void patchify<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, T*);        \
+#define MINNOW_INSTANTIATE(T)                                                           \
+  template void patchify<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, T*); \
   template void unpatchify<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

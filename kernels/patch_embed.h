@@ -4,8 +4,8 @@
 
 namespace minnow::cpu {
 
-/// patches [B (H/p) (W/p), C p p] from x [B, C, H, W]: each row is one p x p patch of all channels, in the order of a
-/// convolution's weight [D, C, p, p]. Overwrites patches.
+/// patches [B (H/p) (W/p), C p p] from x [B, C, H, W]: each row is one p x p patch of all channels,
+/// in the order of a convolution's weight [D, C, p, p]. Overwrites patches.
 template <class T>
 void patchify(int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch,
               const T* x, T* patches);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/launch.h"
+#include "kernels/window.h"
 
 namespace minnow::cpu {
 namespace {
@@ -15,21 +16,32 @@ void for_each_plane(int64_t planes, int64_t area, F f) {
   });
 }
 
-/// The elements [begin, end) of an axis that window i covers, without the padding.
-struct Window {
-  Window(const PoolShape& s, int64_t i, int64_t size)
-      : begin(std::max<int64_t>(i * s.stride - s.padding, 0)),
-        end(std::min(i * s.stride - s.padding + s.kernel, size)) {}
-  int64_t begin, end;
-};
-
-/// Calls f(output, rows, columns) for every window of a plane.
+/// Calls f(output row, row of x, offset, span) for every row and column of the windows of a plane:
+/// outputs j in the span read the row's element offset + j stride, window by window in the order in
+/// which they lie in memory.
 template <class F>
-void for_each_window(const PoolShape& s, F f) {
+void for_each_row(const PoolShape& s, F f) {
   const int64_t out_h = s.out_h(), out_w = s.out_w();
   for (int64_t i = 0; i < out_h; ++i) {
-    const Window rows(s, i, s.height);
-    for (int64_t j = 0; j < out_w; ++j) f(i * out_w + j, rows, Window(s, j, s.width));
+    const int64_t top = i * s.stride - s.padding;
+    for (int64_t h = std::max<int64_t>(top, 0); h < std::min(top + s.kernel, s.height); ++h) {
+      for (int64_t v = 0; v < s.kernel; ++v) {
+        const int64_t offset = v - s.padding;
+        f(i * out_w, h * s.width, offset, inside(out_w, s.width, s.stride, offset));
+      }
+    }
+  }
+}
+
+/// Puts each window's first element into y.
+template <class T>
+void first_elements(const PoolShape& s, const T* x, T* y, int64_t* place) {
+  for (int64_t i = 0; i < s.out_h(); ++i) {
+    const int64_t row = std::max<int64_t>(i * s.stride - s.padding, 0) * s.width;
+    for (int64_t j = 0; j < s.out_w(); ++j, ++y, ++place) {
+      *place = row + std::max<int64_t>(j * s.stride - s.padding, 0);
+      *y = x[*place];
+    }
   }
 }
 
@@ -38,21 +50,20 @@ void for_each_window(const PoolShape& s, F f) {
 template <class T>
 void max_pool_forward(const PoolShape& s, const T* x, T* y, int64_t* place) {
   const int64_t area = s.height * s.width, out = s.out_h() * s.out_w();
-  for_each_plane(s.planes, area, [=](int64_t p) {
+  for_each_plane(s.planes, area, [=, stride = s.stride](int64_t p) {
     const T* plane = x + p * area;
-    for_each_window(s, [=, width = s.width](int64_t at, Window rows, Window columns) {
-      int64_t best = rows.begin * width + columns.begin;
-      T most = plane[best];
-      for (int64_t i = rows.begin; i < rows.end; ++i) {
-        for (int64_t j = columns.begin; j < columns.end; ++j) {
-          const T value = plane[i * width + j];
-          const bool wins = value > most || value != value;
-          best = wins ? i * width + j : best;
-          most = wins ? value : most;
-        }
+    first_elements(s, plane, y + p * out, place + p * out);
+    for_each_row(s, [=](int64_t at, int64_t row, int64_t offset, Span span) {
+      T* most = y + p * out + at;
+      int64_t* best = place + p * out + at;
+#pragma omp simd
+      for (int64_t j = span.begin; j < span.end; ++j) {
+        const int64_t from = row + offset + j * stride;
+        const T value = plane[from];
+        const bool wins = (value > most[j]) | (value != value);
+        most[j] = wins ? value : most[j];
+        best[j] = wins ? from : best[j];
       }
-      y[p * out + at] = most;
-      place[p * out + at] = best;
     });
   });
 }
@@ -70,13 +81,13 @@ template <class T>
 void avg_pool_forward(const PoolShape& s, const T* x, T* y) {
   const int64_t area = s.height * s.width, out = s.out_h() * s.out_w();
   const T share = T(1) / static_cast<T>(s.kernel * s.kernel);
-  for_each_plane(s.planes, area, [=](int64_t p) {
-    for_each_window(s, [=, width = s.width](int64_t at, Window rows, Window columns) {
-      T sum = 0;
-      for (int64_t i = rows.begin; i < rows.end; ++i) {
-        for (int64_t j = columns.begin; j < columns.end; ++j) sum += x[p * area + i * width + j];
-      }
-      y[p * out + at] = sum * share;
+  for_each_plane(s.planes, area, [=, stride = s.stride](int64_t p) {
+    std::fill_n(y + p * out, out, T(0));
+    for_each_row(s, [=](int64_t at, int64_t row, int64_t offset, Span span) {
+      const T* from = x + p * area + row + offset;
+      T* to = y + p * out + at;
+#pragma omp simd
+      for (int64_t j = span.begin; j < span.end; ++j) to[j] += share * from[j * stride];
     });
   });
 }
@@ -85,13 +96,13 @@ template <class T>
 void avg_pool_backward(const PoolShape& s, const T* gy, T* gx) {
   const int64_t area = s.height * s.width, out = s.out_h() * s.out_w();
   const T share = T(1) / static_cast<T>(s.kernel * s.kernel);
-  for_each_plane(s.planes, area, [=](int64_t p) {
+  for_each_plane(s.planes, area, [=, stride = s.stride](int64_t p) {
     std::fill_n(gx + p * area, area, T(0));
-    for_each_window(s, [=, width = s.width](int64_t at, Window rows, Window columns) {
-      const T g = gy[p * out + at] * share;
-      for (int64_t i = rows.begin; i < rows.end; ++i) {
-        for (int64_t j = columns.begin; j < columns.end; ++j) gx[p * area + i * width + j] += g;
-      }
+    for_each_row(s, [=](int64_t at, int64_t row, int64_t offset, Span span) {
+      const T* from = gy + p * out + at;
+      T* to = gx + p * area + row + offset;
+#pragma omp simd
+      for (int64_t j = span.begin; j < span.end; ++j) to[j * stride] += share * from[j];
     });
   });
 }

@@ -15,8 +15,8 @@ struct PoolShape {
 
 namespace cpu {
 
-/// y = the largest element of each window, the first one among equals; a NaN wins. Every window must hold an element
-/// that is not padding. Overwrites y; saves the element's place in its plane.
+/// y = the largest element of each window, the first one among equals; a NaN wins. Every window
+/// must hold an element that is not padding. Overwrites y; saves the element's place in its plane.
 template <class T>
 void max_pool_forward(const PoolShape& shape, const T* x, T* y, int64_t* place);
 

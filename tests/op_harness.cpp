@@ -54,6 +54,7 @@ void gradients_match_differences(const Sample& sample) {
   const Gradients got = run.gradients();
   constexpr double h = 1e-5;
   const auto compare = [&](const Tensor& x, const Tensor& gradient, const std::string& what) {
+    ASSERT_EQ(gradient.shape(), x.shape()) << what;
     const double bound = 1e-6 * std::max(1.0, largest(gradient));
     for (int64_t i = 0; i < x.numel(); ++i) {
       double& element = x.data<double>()[i];

@@ -27,7 +27,7 @@ CLI::App* add_train(CLI::App& app, Request& request) {
       "\nExamples:\n"
       "  minnow train clip.rule=min clip.micro_batch=4\n"
       "  minnow train recipe.toml optim.lr=3e-4 run.dir=runs/mine\n"
-      "  minnow train run.resume=runs/mine\n\nKeys:\n" +
+      "  minnow train run.resume=runs/mine\n\nKeys and their defaults:\n" +
       describe_keys());
   return train;
 }
@@ -58,14 +58,13 @@ int report(Command&& command) {
   return 1;
 }
 
+bool has_command(CLI::App& app, const std::string& name) {
+  return !app.get_subcommands([&](CLI::App* command) { return command->get_name() == name; }).empty();
+}
+
 int help(CLI::App& app, const std::string& topic) {
-  if (!topic.empty()) {
-    const auto commands = app.get_subcommands([&](CLI::App* command) { return command->get_name() == topic; });
-    check(!commands.empty(), "help: there is no command {}", topic);
-    fmt::print("{}", commands.front()->help("minnow"));
-    return 0;
-  }
-  fmt::print("{}", app.help());
+  check(topic.empty() || has_command(app, topic), "help: there is no command {}", topic);
+  fmt::print("{}", topic.empty() ? app.help() : app.get_subcommand(topic)->help("minnow"));
   return 0;
 }
 
@@ -86,6 +85,10 @@ int run_program(int argc, const char* const* argv) {
   const CLI::App* info = app.add_subcommand("info", "What this build and this machine can do");
   CLI::App* help_command = app.add_subcommand("help", "Help on a command");
   help_command->add_option("command", request.topic, "its name");
+  if (argc > 1 && argv[1][0] != '-' && !has_command(app, argv[1])) {
+    fmt::print(stderr, "minnow: there is no command {}; see minnow help\n", argv[1]);
+    return 2;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -29,15 +29,12 @@ struct Said {
 };
 
 std::string found(const toml::node& value) {
-  std::ostringstream text;
   if (value.is_table()) return "a table";
-  if (value.is_array()) {
-    text << *value.as_array();
-    return text.str();
-  }
+  std::ostringstream text;
   value.visit([&](const auto& v) {
-    if constexpr (toml::is_value<decltype(v)>) text << v;
+    if constexpr (!toml::is_table<decltype(v)>) text << v;
   });
+  if (value.is_array()) return "the list " + text.str();
   const char* kind = value.is_string()           ? "the string "
                      : value.is_integer()        ? "the integer "
                      : value.is_floating_point() ? "the number "
@@ -175,23 +172,32 @@ bool is_override(const std::string& argument) {
   return equals != std::string::npos && argument.find('/') > equals;
 }
 
-std::string text_of(const Field& field) {
+std::string toml_text(bool value) { return value ? "true" : "false"; }
+std::string toml_text(int64_t value) { return std::to_string(value); }
+std::string toml_text(uint64_t value) { return std::to_string(value); }
+
+/// The shortest digits that read back as the same number, and a point where TOML would see an integer.
+std::string toml_text(double value) {
+  const std::string digits = fmt::format("{}", value);
+  return digits.find_first_not_of("-0123456789") == std::string::npos ? digits + ".0" : digits;
+}
+
+std::string toml_text(const std::string& value) {
   std::ostringstream text;
-  std::visit(
-      [&](auto* value) {
-        using T = std::remove_pointer_t<decltype(value)>;
-        if constexpr (is_vector<T>) {
-          toml::array array;
-          for (const auto& element : *value) array.push_back(element);
-          text << array;
-        } else if constexpr (std::is_same_v<T, uint64_t>) {
-          text << *value;
-        } else {
-          text << toml::value<T>(*value);
-        }
-      },
-      field);
+  const toml::value<std::string> node(value);
+  text << toml::toml_formatter(node, toml::format_flags::none);
   return text.str();
+}
+
+template <class T>
+std::string toml_text(const std::vector<T>& values) {
+  std::vector<std::string> texts;
+  for (const T& value : values) texts.push_back(toml_text(value));
+  return fmt::format("[{}]", fmt::join(texts, ", "));
+}
+
+std::string text_of(const Field& field) {
+  return std::visit([](const auto* value) { return toml_text(*value); }, field);
 }
 
 }  // namespace
@@ -322,9 +328,9 @@ std::string describe_keys() {
   std::string text;
   for (const Key& key : config_keys()) {
     const auto& names = key.limits.names;
-    text += fmt::format("  {:<24} {}{}\n{:27}default {}\n", key.name, key.help,
-                        names.empty() ? "" : fmt::format(" ({})", fmt::join(names, ", ")), "",
-                        text_of(key.field(defaults)));
+    const std::string setting = fmt::format("{} = {}", key.name, text_of(key.field(defaults)));
+    text += fmt::format("  {:<32} {}\n", setting, key.help);
+    if (!names.empty()) text += fmt::format("{:35}{}\n", "", fmt::join(names, ", "));
   }
   return text;
 }

@@ -13,26 +13,26 @@ void check_lengths(const Tensor& lengths, int64_t batch, int64_t tokens) {
   for (int64_t b = 0; b < batch; ++b) {
     const int64_t length = lengths.data<int64_t>()[b];
     check(length >= 0 && length <= tokens,
-          "attention: lengths must lie in [0, T] with T = {}; got {} for example {}", tokens, length,
-          b);
+          "attention: lengths must lie in [0, T] with T = {}; got {} for example {}", tokens,
+          length, b);
   }
 }
 
 }  // namespace
 
 Var attention(const Var& qkv, int64_t heads, const AttentionOptions& options) {
-  check(qkv.value().rank() == 3 && qkv.dim(2) % 3 == 0, "attention: qkv must be [B, T, 3 D]; got {}",
-        to_string(qkv.shape()));
+  check(qkv.value().rank() == 3 && qkv.dim(2) % 3 == 0,
+        "attention: qkv must be [B, T, 3 D]; got {}", to_string(qkv.shape()));
   const int64_t batch = qkv.dim(0), tokens = qkv.dim(1), width = qkv.dim(2) / 3;
   check(heads > 0 && width % heads == 0, "attention: D = {} must be divisible by heads; got {}",
         width, heads);
   const Tensor lengths = options.lengths;
   if (lengths.defined()) check_lengths(lengths, batch, tokens);
   const AttentionShape shape{.batch = batch,
-                                  .tokens = tokens,
-                                  .heads = heads,
-                                  .head_dim = width / heads,
-                                  .causal = options.causal};
+                             .tokens = tokens,
+                             .heads = heads,
+                             .head_dim = width / heads,
+                             .causal = options.causal};
   Tensor o = Tensor::empty({batch, tokens, width}, qkv.dtype(), qkv.device());
   Tensor lse = Tensor::empty({batch, heads, tokens}, qkv.dtype(), qkv.device());
   dispatch_float("attention", qkv.dtype(), [&](auto zero) {

@@ -57,8 +57,8 @@ Var conv2d(const Var& x, const Parameter& weight, const Parameter* bias,
   return x.tape().record(
       y, {x.slot()}, {&weight, bias},
       // x itself is read by the weight's gradient only
-      [slot = x.slot(), saved = weight.trainable ? x.value() : Tensor(), dims = x.shape(), w, &weight,
-       bias, shape](Tensor gy, Backprop& back) {
+      [slot = x.slot(), saved = weight.trainable ? x.value() : Tensor(), dims = x.shape(), w,
+       &weight, bias, shape](Tensor gy, Backprop& back) {
         if (weight.trainable) back.give(weight, conv_product(saved, gy, shape));
         const bool bias_wanted = bias != nullptr && bias->trainable;
         Tensor gx = Tensor::empty(slot.wanted() ? dims : Shape{0}, gy.dtype(), gy.device());

@@ -37,7 +37,7 @@ Var groupnorm(const Var& x, int64_t groups, const Parameter* weight, const Param
   return x.tape().record(
       y, {x.slot()}, {weight, bias},
       [slot = x.slot(), saved = x.value(), mean, rstd, w, weight, bias, shape](Tensor gy,
-                                                                             Backprop& back) {
+                                                                               Backprop& back) {
         const Shape sums = {shape.batch, shape.channels};
         Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
         Tensor gw = Tensor::empty(sums, gy.dtype(), gy.device());  // [B, C]: one sum an example

@@ -40,9 +40,11 @@ Tensor product(const Matrices& a, const Matrices& b, const Shape& shape) {
 
 Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
   const Shape &sa = a.shape(), &sb = b.shape();
-  check(sa.size() >= 3 && sa.size() == sb.size() && std::equal(sa.begin(), sa.end() - 2, sb.begin()),
-        "matmul: a and b must be [..., rows, columns] with equal leading axes, the example first; got {} and {}",
-        to_string(sa), to_string(sb));
+  check(
+      sa.size() >= 3 && sa.size() == sb.size() && std::equal(sa.begin(), sa.end() - 2, sb.begin()),
+      "matmul: a and b must be [..., rows, columns] with equal leading axes, the example first; "
+      "got {} and {}",
+      to_string(sa), to_string(sb));
   check(a.dtype() == b.dtype(), "matmul: a and b must have one dtype; got {} and {}",
         to_string(a.dtype()), to_string(b.dtype()));
   const int64_t m = a.dim(transpose_a ? -1 : -2), k = a.dim(transpose_a ? -2 : -1);
@@ -63,15 +65,16 @@ Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
       [sa, sb, op_a, op_b, slot_a = a.slot(), slot_b = b.slot(),
        va = b.slot().wanted() ? a.value() : Tensor(),
        vb = a.slot().wanted() ? b.value() : Tensor()](Tensor gy, Backprop& back) {
-        // Y = A B: gA = gY B^T and gB = A^T gY; a gradient that lies transposed is the product of the transposes.
+        // Y = A B: gA = gY B^T and gB = A^T gY; a gradient that lies transposed is the product of
+        // the transposes.
         const Matrices g{gy, Op::none}, ma{va, op_a}, mb{vb, op_b};
         if (slot_a.wanted()) {
-          back.give(slot_a, op_a == Op::none ? product(g, flipped(mb), sa)
-                                             : product(mb, flipped(g), sa));
+          back.give(slot_a,
+                    op_a == Op::none ? product(g, flipped(mb), sa) : product(mb, flipped(g), sa));
         }
         if (slot_b.wanted()) {
-          back.give(slot_b, op_b == Op::none ? product(flipped(ma), g, sb)
-                                             : product(flipped(g), ma, sb));
+          back.give(slot_b,
+                    op_b == Op::none ? product(flipped(ma), g, sb) : product(flipped(g), ma, sb));
         }
       });
 }

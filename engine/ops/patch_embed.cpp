@@ -42,8 +42,8 @@ Var patch_embed(const Var& x, const Parameter& weight, const Parameter* bias) {
 
   return x.tape().record(
       y, {x.slot()}, {&weight, bias},
-      [slot = x.slot(), shape = x.shape(), saved = weight.trainable ? patches : Tensor(), w, &weight,
-       bias, rows, tokens, in, out, patch](Tensor gy, Backprop& back) {
+      [slot = x.slot(), shape = x.shape(), saved = weight.trainable ? patches : Tensor(), w,
+       &weight, bias, rows, tokens, in, out, patch](Tensor gy, Backprop& back) {
         if (weight.trainable) back.give(weight, outer_product(saved, gy));
         if (bias != nullptr && bias->trainable) back.give(*bias, row_sum(gy, out));
         if (!slot.wanted()) return;

@@ -11,7 +11,8 @@ PoolShape pool_shape(std::string_view name, const Shape& x, const Pool2dOptions&
   check(o.kernel > 0 && o.stride > 0, "{}: kernel and stride must be positive; got {} and {}", name,
         o.kernel, o.stride);
   check(o.padding >= 0 && o.padding <= o.kernel / 2,
-        "{}: padding must lie in [0, kernel / 2], so that no window is all padding; got {} for kernel {}",
+        "{}: padding must lie in [0, kernel / 2], so that no window is all padding; got {} for "
+        "kernel {}",
         name, o.padding, o.kernel);
   check(x[2] > 0 && x[3] > 0 && std::min(x[2], x[3]) + 2 * o.padding >= o.kernel,
         "{}: the kernel must fit into the padded image, {} x {}; got {}", name,

@@ -82,6 +82,27 @@ TEST_F(Picture, ReducesTheMiddleWithoutAShift) {
   }
 }
 
+/// The kernel of Catmull and Rom, as in Keys, "Cubic convolution interpolation", 1981, with a =
+/// -1/2.
+double catmull_rom(double t) {
+  t = std::abs(t);
+  if (t < 1) return 1 + t * t * (1.5 * t - 2.5);
+  return t < 2 ? 2 + t * (-4 + t * (2.5 - 0.5 * t)) : 0;
+}
+
+/// A bright line in the dark shows the filter itself, four times as wide as when nothing is
+/// reduced. Its weights add up to 1, so what remains is the rounding to whole numbers, 0.5, and
+/// that of float arithmetic, far below 0.01.
+TEST_F(Picture, ReducesByCatmullRom) {
+  Bytes line(64 * 64, 0);
+  for (size_t y = 0; y < 64; ++y) line[y * 64 + 30] = 255;
+  const Bytes out = decode(png(64, 64, 1, line), 16);
+  for (size_t x = 0; x < 16; ++x) {
+    const double weight = catmull_rom(30.5 / 4 - (static_cast<double>(x) + 0.5)) / 4;
+    EXPECT_NEAR(out[8 * 16 + x], std::max(255 * weight, 0.0), 0.51) << x;
+  }
+}
+
 /// One-pixel checks are above what the small picture can show. A Catmull-Rom filter four times as
 /// wide weighs alternate pixels of a row almost evenly: over one row the sum of its 16 weights with
 /// alternating signs is 0 by symmetry (pixel k and pixel 15 - k have the same weight and opposite

@@ -50,15 +50,16 @@ Sample sample(std::string label, Shape qkv, int64_t heads, Lengths lengths = {},
     AttentionOptions options;
     options.causal = causal;
     if (!lengths.empty()) {
-      options.lengths = Tensor::from(lengths, {static_cast<int64_t>(lengths.size())}).slice(begin, end);
+      options.lengths =
+          Tensor::from(lengths, {static_cast<int64_t>(lengths.size())}).slice(begin, end);
     }
     return attention(v[0], heads, options);
   };
   s.reference = [=](const Tensors& v, const Tensors&) {
     return reference(v[0], heads, lengths, causal);
   };
-  // A score of magnitude 4 (normal numbers) rounds d times, and its error is the relative error of a probability;
-  // then two sums over the keys.
+  // A score of magnitude 4 (normal numbers) rounds d times, and its error is the relative error of
+  // a probability; then two sums over the keys.
   s.terms = 4 * width / static_cast<double>(heads) + 2 * tokens + 8;
   // Two products of 2 T T D each an example; backward forms the scores again and four more.
   s.forward_work.flops = 4 * static_cast<double>(qkv[0]) * tokens * tokens * width;
@@ -79,15 +80,25 @@ const RegisterOp attention_case{{
                 sample("causal", {2, 6, 12}, 2, {}, true),
                 sample("causal_lengths", {3, 5, 6}, 1, {2, 5, 4}, true)},
     .errors = {{"attention: qkv must be [B, T, 3 D]; got [2, 3, 8]",
-                [](Tape& tape) { refuse(tape, {2, 3, 8}, 1); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 8}, 1);
+                }},
                {"attention: qkv must be [B, T, 3 D]; got [2, 6]",
-                [](Tape& tape) { refuse(tape, {2, 6}, 1); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 6}, 1);
+                }},
                {"attention: D = 4 must be divisible by heads; got 3",
-                [](Tape& tape) { refuse(tape, {2, 3, 12}, 3); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 12}, 3);
+                }},
                {"attention: D = 4 must be divisible by heads; got 0",
-                [](Tape& tape) { refuse(tape, {2, 3, 12}, 0); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 12}, 0);
+                }},
                {"attention: lengths must be int64 [B] with B = 2; got int64 [3]",
-                [](Tape& tape) { refuse(tape, {2, 3, 6}, 1, Tensor::zeros({3}, DType::int64)); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 6}, 1, Tensor::zeros({3}, DType::int64));
+                }},
                {"attention: lengths must lie in [0, T] with T = 3; got 4 for example 1",
                 [](Tape& tape) {
                   refuse(tape, {2, 3, 6}, 1, Tensor::from<int64_t>(Lengths{3, 4}, {2}));
@@ -97,7 +108,9 @@ const RegisterOp attention_case{{
                   refuse(tape, {2, 3, 6}, 1, Tensor::from<int64_t>(Lengths{-1, 2}, {2}));
                 }},
                {"attention: computes in float32 or float64; got int64",
-                [](Tape& tape) { attention(tape.leaf(Tensor::zeros({2, 3, 6}, DType::int64)), 1); }}},
+                [](Tape& tape) {
+                  attention(tape.leaf(Tensor::zeros({2, 3, 6}, DType::int64)), 1);
+                }}},
     .bench = {sample("vit_65", {64, 65, 576}, 3), sample("vit_197", {64, 197, 576}, 3)},
 }};
 

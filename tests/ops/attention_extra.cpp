@@ -7,7 +7,8 @@
 namespace minnow::test {
 namespace {
 
-/// As many tokens as need several blocks of queries; small inputs keep the scores, and so the rounding, small.
+/// As many tokens as need several blocks of queries; small inputs keep the scores, and so the
+/// rounding, small.
 constexpr int64_t tokens = 700, width = 8, examples = 2;
 
 Gradients gradients(const Tensor& qkv, const Tensor& weights, const AttentionOptions& options,
@@ -28,7 +29,8 @@ std::vector<double> probabilities(const double* qkv, int64_t row, int64_t keys, 
   double sum = 0;
   for (int64_t j = 0; j < keys; ++j) {
     double score = 0;
-    for (int64_t c = 0; c < d; ++c) score += qkv[row * 3 * width + c] * qkv[j * 3 * width + width + c];
+    for (int64_t c = 0; c < d; ++c)
+      score += qkv[row * 3 * width + c] * qkv[j * 3 * width + width + c];
     sum += p[j] = std::exp(score / std::sqrt(static_cast<double>(d)));
   }
   for (double& x : p) x /= sum;
@@ -88,7 +90,8 @@ class LongAttention : public testing::TestWithParam<bool> {};
 
 TEST_P(LongAttention, BlocksOfQueriesMatchTheTextbook) {
   const std::vector<int64_t> lengths = {tokens, 333};
-  const AttentionOptions options{.lengths = Tensor::from(lengths, {examples}), .causal = GetParam()};
+  const AttentionOptions options{.lengths = Tensor::from(lengths, {examples}),
+                                 .causal = GetParam()};
   const Tensor x32 = random_normal({examples, tokens, 3 * width}, 1, DType::float32);
   const Tensor g32 = random_normal({examples, tokens, width}, 2, DType::float32);
   const Tensor x = x32.to(DType::float64), g = g32.to(DType::float64);
@@ -104,9 +107,8 @@ TEST_P(LongAttention, BlocksOfQueriesMatchTheTextbook) {
   expect_near(got.inputs[0], expected.gradient, bound * 1.2e-7);
 }
 
-INSTANTIATE_TEST_SUITE_P(Masks, LongAttention, testing::Bool(), [](const auto& info) {
-  return info.param ? "causal" : "full";
-});
+INSTANTIATE_TEST_SUITE_P(Masks, LongAttention, testing::Bool(),
+                         [](const auto& info) { return info.param ? "causal" : "full"; });
 
 TEST(Attention, MaskedTokensNeitherTakeNorGive) {
   const Tensor lengths = Tensor::from(std::vector<int64_t>{3}, {1});

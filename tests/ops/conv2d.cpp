@@ -42,7 +42,8 @@ Sample sample(std::string label, Shape x, Shape w, Conv2dOptions o = {}, bool bi
   s.reference = [=](const Tensors& v, const Tensors& p) {
     return reference(v[0], p[0], bias ? p[1] : Tensor(), o);
   };
-  // A dot product of the filter's taps and the bias; backward sums over filters and taps, or over all outputs.
+  // A dot product of the filter's taps and the bias; backward sums over filters and taps, or over
+  // all outputs.
   s.terms = static_cast<double>(taps + w[0] * w[2] * w[3] + x[0] * out) + 2;
   s.forward_work.flops = 2 * static_cast<double>(x[0] * w[0] * out * taps);
   s.backward_work.flops = 2 * s.forward_work.flops;
@@ -58,42 +59,50 @@ using Options = Conv2dOptions;
 
 const RegisterOp conv2d_case{{
     .name = "conv2d",
-    .samples =
-        {sample("same", {3, 2, 5, 4}, {3, 2, 3, 3}, Options{.padding = 1}),
-         sample("valid", {3, 2, 5, 7}, {4, 2, 2, 3}, {}, false),
-         sample("stride", {4, 3, 7, 6}, {2, 3, 3, 3}, Options{.stride = 2, .padding = 1}),
-         sample("dilation", {2, 2, 7, 8}, {3, 2, 3, 2}, Options{.stride = 1, .padding = 2, .dilation = 3}),
-         sample("groups", {3, 6, 4, 5}, {4, 3, 3, 3}, Options{.padding = 1, .groups = 2}),
-         sample("pointwise", {5, 3, 3, 4}, {4, 3, 1, 1}),
-         sample("pointwise_groups", {3, 4, 2, 3}, {6, 2, 1, 1}, Options{.groups = 2}),
-         sample("pointwise_stride", {3, 3, 5, 4}, {2, 3, 1, 1}, Options{.stride = 2}),
-         sample("depthwise", {4, 3, 5, 6}, {3, 1, 3, 3}, Options{.padding = 1, .groups = 3}),
-         sample("depthwise_twice", {3, 2, 6, 7}, {4, 1, 3, 5},
-                Options{.stride = 2, .padding = 2, .dilation = 1, .groups = 2}),
-         sample("depthwise_dilation", {2, 2, 7, 7}, {2, 1, 3, 3},
-                Options{.stride = 3, .padding = 1, .dilation = 2, .groups = 2}, false),
-         sample("one_channel", {3, 1, 4, 5}, {2, 1, 3, 2}, Options{.padding = 1}),
-         sample("all_padding", {2, 2, 1, 1}, {2, 2, 3, 3}, Options{.stride = 2, .padding = 3}),
-         sample("one_row", {3, 2, 1, 6}, {3, 2, 1, 3}, Options{}),
-         sample("one_column", {3, 2, 6, 1}, {3, 2, 3, 1}, Options{.stride = 2}),
-         sample("one_example", {1, 2, 4, 4}, {3, 2, 3, 3}, Options{.padding = 1})},
+    .samples = {sample("same", {3, 2, 5, 4}, {3, 2, 3, 3}, Options{.padding = 1}),
+                sample("valid", {3, 2, 5, 7}, {4, 2, 2, 3}, {}, false),
+                sample("stride", {4, 3, 7, 6}, {2, 3, 3, 3}, Options{.stride = 2, .padding = 1}),
+                sample("dilation", {2, 2, 7, 8}, {3, 2, 3, 2},
+                       Options{.stride = 1, .padding = 2, .dilation = 3}),
+                sample("groups", {3, 6, 4, 5}, {4, 3, 3, 3}, Options{.padding = 1, .groups = 2}),
+                sample("pointwise", {5, 3, 3, 4}, {4, 3, 1, 1}),
+                sample("pointwise_groups", {3, 4, 2, 3}, {6, 2, 1, 1}, Options{.groups = 2}),
+                sample("pointwise_stride", {3, 3, 5, 4}, {2, 3, 1, 1}, Options{.stride = 2}),
+                sample("depthwise", {4, 3, 5, 6}, {3, 1, 3, 3}, Options{.padding = 1, .groups = 3}),
+                sample("depthwise_twice", {3, 2, 6, 7}, {4, 1, 3, 5},
+                       Options{.stride = 2, .padding = 2, .dilation = 1, .groups = 2}),
+                sample("depthwise_dilation", {2, 2, 7, 7}, {2, 1, 3, 3},
+                       Options{.stride = 3, .padding = 1, .dilation = 2, .groups = 2}, false),
+                sample("one_channel", {3, 1, 4, 5}, {2, 1, 3, 2}, Options{.padding = 1}),
+                sample("all_padding", {2, 2, 1, 1}, {2, 2, 3, 3},
+                       Options{.stride = 2, .padding = 3}),
+                sample("one_row", {3, 2, 1, 6}, {3, 2, 1, 3}, Options{}),
+                sample("one_column", {3, 2, 6, 1}, {3, 2, 3, 1}, Options{.stride = 2}),
+                sample("one_example", {1, 2, 4, 4}, {3, 2, 3, 3}, Options{.padding = 1})},
     .errors =
         {{"conv2d: x must be [B, C, H, W]; got [2, 3, 4]",
           [](Tape& tape) { refuse(tape, {2, 3, 4}, {4, 3, 1, 1}); }},
          {"conv2d: stride and dilation must be positive and padding not negative; got 0, 1 and 0",
-          [](Tape& tape) { refuse(tape, {2, 3, 4, 4}, {4, 3, 1, 1}, Options{.stride = 0}); }},
+          [](Tape& tape) {
+            refuse(tape, {2, 3, 4, 4}, {4, 3, 1, 1}, Options{.stride = 0});
+          }},
          {"conv2d: C = 3 must be divisible by groups; got 2",
           [](Tape& tape) { refuse(tape, {2, 3, 4, 4}, {4, 1, 1, 1}, Options{.groups = 2}); }},
          {"conv2d: weight must be [F, C / groups, kh, kw] with C / groups = 2; got [4, 4, 3, 3]",
-          [](Tape& tape) { refuse(tape, {2, 4, 4, 4}, {4, 4, 3, 3}, Options{.groups = 2}); }},
+          [](Tape& tape) {
+            refuse(tape, {2, 4, 4, 4}, {4, 4, 3, 3}, Options{.groups = 2});
+          }},
          {"conv2d: F = 3 must be divisible by groups; got 2",
           [](Tape& tape) { refuse(tape, {2, 4, 4, 4}, {3, 2, 3, 3}, Options{.groups = 2}); }},
          {"conv2d: the dilated kernel must fit into the padded image, 4 x 5; got 5 x 5",
-          [](Tape& tape) { refuse(tape, {2, 3, 4, 5}, {4, 3, 3, 3}, Options{.dilation = 2}); }},
+          [](Tape& tape) {
+            refuse(tape, {2, 3, 4, 5}, {4, 3, 3, 3}, Options{.dilation = 2});
+          }},
          {"conv2d: bias must be [4]; got [3]",
           [](Tape& tape) { refuse(tape, {2, 3, 4, 4}, {4, 3, 3, 3}, {}, {3}); }}},
     .bench = {sample("resnet_3x3", {64, 64, 32, 32}, {64, 64, 3, 3}, Options{.padding = 1}, false),
-              sample("resnet_deep", {64, 256, 8, 8}, {256, 256, 3, 3}, Options{.padding = 1}, false),
+              sample("resnet_deep", {64, 256, 8, 8}, {256, 256, 3, 3}, Options{.padding = 1},
+                     false),
               sample("pointwise", {64, 64, 32, 32}, {128, 64, 1, 1}, {}, false),
               sample("depthwise", {64, 64, 32, 32}, {64, 1, 3, 3},
                      Options{.padding = 1, .groups = 64}, false)},

@@ -61,14 +61,21 @@ const RegisterOp groupnorm_case{{
                 sample("plain", {3, 4, 5}, 2, Affine::none),
                 sample("weight_only", {3, 4, 5}, 2, Affine::weight),
                 sample("one_example", {1, 2, 3, 3}, 1)},
-    .errors = {{"groupnorm: x must be [B, C, rest...]; got [4]",
-                [](Tape& tape) { refuse(tape, {4}, 1, {4}); }},
-               {"groupnorm: C = 4 must be divisible by groups; got 3",
-                [](Tape& tape) { refuse(tape, {2, 4, 3}, 3, {4}); }},
-               {"groupnorm: C = 4 must be divisible by groups; got 0",
-                [](Tape& tape) { refuse(tape, {2, 4, 3}, 0, {4}); }},
-               {"groupnorm: weight and bias must be [C] with C = 4, the input's second axis; got [3]",
-                [](Tape& tape) { refuse(tape, {2, 4, 3}, 2, {3}); }}},
+    .errors =
+        {{"groupnorm: x must be [B, C, rest...]; got [4]",
+          [](Tape& tape) { refuse(tape, {4}, 1, {4}); }},
+         {"groupnorm: C = 4 must be divisible by groups; got 3",
+          [](Tape& tape) {
+            refuse(tape, {2, 4, 3}, 3, {4});
+          }},
+         {"groupnorm: C = 4 must be divisible by groups; got 0",
+          [](Tape& tape) {
+            refuse(tape, {2, 4, 3}, 0, {4});
+          }},
+         {"groupnorm: weight and bias must be [C] with C = 4, the input's second axis; got [3]",
+          [](Tape& tape) {
+            refuse(tape, {2, 4, 3}, 2, {3});
+          }}},
     .bench = {sample("convnet", {64, 64, 32, 32}, 8)},
 }};
 

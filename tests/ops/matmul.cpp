@@ -22,8 +22,8 @@ Tensor reference(const Tensor& a, const Tensor& b, bool ta, bool tb) {
 }
 
 /// a [lead..., m, k] b [lead..., k, n].
-Sample sample(std::string label, const Shape& lead, int64_t m, int64_t k, int64_t n, bool ta = false,
-              bool tb = false) {
+Sample sample(std::string label, const Shape& lead, int64_t m, int64_t k, int64_t n,
+              bool ta = false, bool tb = false) {
   const auto matrix = [&](int64_t rows, int64_t columns, bool transposed) {
     Shape s = lead;
     s.push_back(transposed ? columns : rows);
@@ -54,17 +54,23 @@ const RegisterOp matmul_case{{
                 sample("transpose_b", {3}, 4, 5, 6, false, true),
                 sample("transpose_both", {3}, 4, 5, 6, true, true),
                 sample("heads", {2, 3}, 3, 2, 5), sample("one_row", {3}, 1, 4, 3),
-                sample("one_column", {3}, 3, 4, 1, true), sample("one_term", {2}, 3, 1, 2, true, true),
-                sample("one_example", {1}, 7, 3, 2), sample("no_terms", {2}, 3, 0, 2),
-                sample("no_examples", {0}, 3, 2, 2)},
+                sample("one_column", {3}, 3, 4, 1, true),
+                sample("one_term", {2}, 3, 1, 2, true, true), sample("one_example", {1}, 7, 3, 2),
+                sample("no_terms", {2}, 3, 0, 2), sample("no_examples", {0}, 3, 2, 2)},
     .errors = {{"matmul: a and b must be [..., rows, columns] with equal leading axes, the example "
                 "first; got [2, 3, 4] and [3, 4, 5]",
-                [](Tape& tape) { refuse(tape, {2, 3, 4}, {3, 4, 5}); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 4}, {3, 4, 5});
+                }},
                {"equal leading axes, the example first; got [3, 4] and [4, 5]",
-                [](Tape& tape) { refuse(tape, {3, 4}, {4, 5}); }},
+                [](Tape& tape) {
+                  refuse(tape, {3, 4}, {4, 5});
+                }},
                {"matmul: a [2, 3, 4] and b (transposed) [2, 4, 5] must agree in the axis that is "
                 "summed, 4; got 5",
-                [](Tape& tape) { refuse(tape, {2, 3, 4}, {2, 4, 5}, false, true); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 4}, {2, 4, 5}, false, true);
+                }},
                {"matmul: a and b must have one dtype; got float64 and float32",
                 [](Tape& tape) {
                   refuse(tape, {2, 3, 4}, {2, 4, 5}, false, false, DType::float32);

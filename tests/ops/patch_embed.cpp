@@ -14,8 +14,9 @@ Tensor reference(const Tensor& x, const Tensor& w, const Tensor& bias) {
     if (bias.defined()) at[i] = bias.data<double>()[d];
     for (int64_t c = 0; c < channels; ++c) {
       for (int64_t k = 0; k < p * p; ++k) {
-        at[i] += x.data<double>()[((b * channels + c) * height + top + k / p) * width + left + k % p] *
-                 w.data<double>()[(d * channels + c) * p * p + k];
+        at[i] +=
+            x.data<double>()[((b * channels + c) * height + top + k / p) * width + left + k % p] *
+            w.data<double>()[(d * channels + c) * p * p + k];
       }
     }
   }
@@ -49,18 +50,31 @@ void refuse(Tape& tape, Shape x, Shape w, Shape bias) {
 const RegisterOp patch_embed_case{{
     .name = "patch_embed",
     .samples = {sample("odd", {3, 2, 6, 9}, 5, 3), sample("one_patch", {4, 3, 2, 2}, 2, 2),
-                sample("pixels", {3, 2, 2, 3}, 3, 1, false), sample("one_column", {2, 1, 6, 2}, 1, 2),
+                sample("pixels", {3, 2, 2, 3}, 3, 1, false),
+                sample("one_column", {2, 1, 6, 2}, 1, 2),
                 sample("one_example", {1, 3, 4, 4}, 4, 2)},
     .errors = {{"patch_embed: x must be [B, C, H, W]; got [2, 3, 4]",
-                [](Tape& tape) { refuse(tape, {2, 3, 4}, {5, 3, 2, 2}, {5}); }},
-               {"patch_embed: weight must be [D, C, p, p] with C = 3, the channels of x; got [5, 2, 2, 2]",
-                [](Tape& tape) { refuse(tape, {2, 3, 4, 4}, {5, 2, 2, 2}, {5}); }},
-               {"patch_embed: weight must be [D, C, p, p] with C = 3, the channels of x; got [5, 3, 2, 1]",
-                [](Tape& tape) { refuse(tape, {2, 3, 4, 4}, {5, 3, 2, 1}, {5}); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 4}, {5, 3, 2, 2}, {5});
+                }},
+               {"patch_embed: weight must be [D, C, p, p] with C = 3, the channels of x; got [5, "
+                "2, 2, 2]",
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 4, 4}, {5, 2, 2, 2}, {5});
+                }},
+               {"patch_embed: weight must be [D, C, p, p] with C = 3, the channels of x; got [5, "
+                "3, 2, 1]",
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 4, 4}, {5, 3, 2, 1}, {5});
+                }},
                {"patch_embed: height and width must be divisible by p = 3; got 6 x 4",
-                [](Tape& tape) { refuse(tape, {2, 3, 6, 4}, {5, 3, 3, 3}, {5}); }},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 6, 4}, {5, 3, 3, 3}, {5});
+                }},
                {"patch_embed: bias must be [5]; got [4]",
-                [](Tape& tape) { refuse(tape, {2, 3, 4, 4}, {5, 3, 2, 2}, {4}); }}},
+                [](Tape& tape) {
+                  refuse(tape, {2, 3, 4, 4}, {5, 3, 2, 2}, {4});
+                }}},
     .bench = {sample("vit_tiny", {64, 3, 32, 32}, 192, 4),
               sample("vit_224", {16, 3, 224, 224}, 192, 16)},
 }};

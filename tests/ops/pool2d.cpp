@@ -32,7 +32,8 @@ Tensor reference(const Tensor& x, const Pool2dOptions& o, double start,
   return y;
 }
 
-/// Random numbers whose order no finite difference changes: multiples of 1/64, all different, in the order they had.
+/// Random numbers whose order no finite difference changes: multiples of 1/64, all different, in
+/// the order they had.
 void keep_apart(const Tensors& v) {
   std::vector<double> sorted = v[0].to_vector<double>();
   std::sort(sorted.begin(), sorted.end());
@@ -54,10 +55,12 @@ Sample sample(std::string label, Op op, Shape x, Pool2dOptions o) {
   };
   s.reference = [=](const Tensors& v, const Tensors&) {
     if (max) {
-      return reference(v[0], o, -std::numeric_limits<double>::infinity(),
-                       [](double a, double b) { return std::max(a, b); }, 1);
+      return reference(
+          v[0], o, -std::numeric_limits<double>::infinity(),
+          [](double a, double b) { return std::max(a, b); }, 1);
     }
-    return reference(v[0], o, 0, [](double a, double b) { return a + b; }, 1 / window);
+    return reference(
+        v[0], o, 0, [](double a, double b) { return a + b; }, 1 / window);
   };
   if (max) s.adjust = keep_apart;
   s.terms = window + 2;  // a sum over the window; backward over the windows of an element
@@ -66,7 +69,9 @@ Sample sample(std::string label, Op op, Shape x, Pool2dOptions o) {
   return s;
 }
 
-void refuse(Tape& tape, Op op, Shape x, Pool2dOptions o) { op(tape.leaf(random_normal(x, 1)), o); }
+void refuse(Tape& tape, Op op, Shape x, Pool2dOptions o) {
+  op(tape.leaf(random_normal(x, 1)), o);
+}
 
 OpCase pool_case(const std::string& name, Op op) {
   return {
@@ -79,17 +84,27 @@ OpCase pool_case(const std::string& name, Op op) {
                   sample("one_pixel", op, {2, 2, 1, 1}, {.kernel = 3, .stride = 2, .padding = 1}),
                   sample("one_example", op, {1, 1, 2, 5}, {.kernel = 2, .stride = 1}),
                   sample("no_examples", op, {0, 2, 4, 4}, {})},
-      .errors =
-          {{name + ": x must be [B, C, H, W]; got [2, 3]",
-            [=](Tape& tape) { refuse(tape, op, {2, 3}, {}); }},
-           {name + ": kernel and stride must be positive; got 0 and 2",
-            [=](Tape& tape) { refuse(tape, op, {1, 1, 4, 4}, {.kernel = 0}); }},
-           {name + ": padding must lie in [0, kernel / 2], so that no window is all padding; got 2 for kernel 3",
-            [=](Tape& tape) { refuse(tape, op, {1, 1, 4, 4}, {.kernel = 3, .padding = 2}); }},
-           {name + ": the kernel must fit into the padded image, 4 x 2; got 3",
-            [=](Tape& tape) { refuse(tape, op, {1, 1, 4, 2}, {.kernel = 3}); }},
-           {name + ": computes in float32 or float64; got uint8",
-            [=](Tape& tape) { op(tape.leaf(Tensor::zeros({1, 1, 2, 2}, DType::uint8)), {}); }}},
+      .errors = {{name + ": x must be [B, C, H, W]; got [2, 3]",
+                  [=](Tape& tape) {
+                    refuse(tape, op, {2, 3}, {});
+                  }},
+                 {name + ": kernel and stride must be positive; got 0 and 2",
+                  [=](Tape& tape) {
+                    refuse(tape, op, {1, 1, 4, 4}, {.kernel = 0});
+                  }},
+                 {name + ": padding must lie in [0, kernel / 2], so that no window is all padding; "
+                         "got 2 for kernel 3",
+                  [=](Tape& tape) {
+                    refuse(tape, op, {1, 1, 4, 4}, {.kernel = 3, .padding = 2});
+                  }},
+                 {name + ": the kernel must fit into the padded image, 4 x 2; got 3",
+                  [=](Tape& tape) {
+                    refuse(tape, op, {1, 1, 4, 2}, {.kernel = 3});
+                  }},
+                 {name + ": computes in float32 or float64; got uint8",
+                  [=](Tape& tape) {
+                    op(tape.leaf(Tensor::zeros({1, 1, 2, 2}, DType::uint8)), {});
+                  }}},
       .bench = {sample("convnet", op, {64, 64, 32, 32}, {})}};
 }
 
@@ -120,11 +135,17 @@ Sample global_sample(std::string label, Shape x) {
 const RegisterOp global_case{
     {.name = "global_avg_pool",
      .samples = {global_sample("odd", {3, 2, 5, 3}), global_sample("one_pixel", {4, 3, 1, 1}),
-                 global_sample("one_example", {1, 2, 2, 7}), global_sample("no_examples", {0, 2, 3, 3})},
-     .errors = {{"global_avg_pool: x must be [B, C, H, W] with at least one pixel; got [2, 3, 0, 4]",
-                 [](Tape& tape) { global_avg_pool(tape.leaf(random_normal({2, 3, 0, 4}, 1))); }},
-                {"global_avg_pool: x must be [B, C, H, W] with at least one pixel; got [2, 3]",
-                 [](Tape& tape) { global_avg_pool(tape.leaf(random_normal({2, 3}, 1))); }}},
+                 global_sample("one_example", {1, 2, 2, 7}),
+                 global_sample("no_examples", {0, 2, 3, 3})},
+     .errors =
+         {{"global_avg_pool: x must be [B, C, H, W] with at least one pixel; got [2, 3, 0, 4]",
+           [](Tape& tape) {
+             global_avg_pool(tape.leaf(random_normal({2, 3, 0, 4}, 1)));
+           }},
+          {"global_avg_pool: x must be [B, C, H, W] with at least one pixel; got [2, 3]",
+           [](Tape& tape) {
+             global_avg_pool(tape.leaf(random_normal({2, 3}, 1)));
+           }}},
      .bench = {global_sample("convnet", {64, 512, 8, 8})}}};
 
 TEST(MaxPool, FirstOfEqualsTakesTheGradientAndNanWins) {

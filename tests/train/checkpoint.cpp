@@ -58,8 +58,10 @@ bool same(const Checkpoint& a, const Checkpoint& b) {
          a.seed == b.seed && a.config == b.config && a.extra == b.extra;
 }
 
-/// Without the flush to disk: some tests write thousands of files.
+/// Without a flush to disk, which some file systems do when a file is overwritten: some tests write
+/// thousands of files.
 void write_plainly(const fs::path& path, std::string_view content) {
+  fs::remove(path);
   std::ofstream(path, std::ios::binary) << content;
 }
 
@@ -167,13 +169,15 @@ TEST(CheckpointFolder, TheHighestStepThatLoadsIsTheLatest) {
   const TemporaryFolder folder;
   Warnings warnings;
   EXPECT_EQ(latest_checkpoint(folder.path(), warnings.sink()), std::nullopt);
+  fs::create_directory(folder / "checkpoints");
+  for (const char* other : {"step-1.safetensors", "step-99999999999999999999.safetensors",
+                            "step-.safetensors", "step-0000200x.safetensors", "notes.txt",
+                            "step--9999999.safetensors", "step-00000001.safetensors.tmp"}) {
+    write_plainly(folder / "checkpoints" / other, "");
+  }
+  EXPECT_EQ(latest_checkpoint(folder.path(), warnings.sink()), std::nullopt);
   for (const int64_t step : {99, 1000, 100'000'000, 99'999'999}) {
     save_checkpoint(checkpoint_path(folder.path(), step), {.step = step});
-  }
-  for (const char* other :
-       {"step-1.safetensors", "step-99999999999999999999.safetensors", "step-.safetensors",
-        "step-0000200x.safetensors", "notes.txt", "step--9999999.safetensors"}) {
-    write_plainly(folder / "checkpoints" / other, "");
   }
   EXPECT_EQ(latest_checkpoint(folder.path(), warnings.sink()),
             checkpoint_path(folder.path(), 100'000'000));

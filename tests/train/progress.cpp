@@ -108,7 +108,7 @@ class Terminal {
   explicit Terminal(unsigned short columns)
       : before_(std::getenv("TERM") ? std::getenv("TERM") : "") {
     setenv("TERM", "xterm", 1);
-    master_ = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+    master_ = posix_openpt(O_RDWR | O_NOCTTY);
     if (master_ < 0 || grantpt(master_) != 0 || unlockpt(master_) != 0) return;
     file_.reset(std::fopen(ptsname(master_), "w"));
     const winsize size{.ws_row = 10, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
@@ -122,10 +122,15 @@ class Terminal {
   Terminal& operator=(const Terminal&) = delete;
 
   std::FILE* file() { return file_.get(); }
-  std::string read_all() const {
+  /// Everything up to the end of the line, which closing the other side makes.
+  std::string read_all() {
+    file_.reset();
     std::string text(1 << 16, '\0');
-    const ssize_t count = read(master_, text.data(), text.size());
-    text.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
+    size_t size = 0;
+    for (ssize_t count = 0; (count = read(master_, text.data() + size, text.size() - size)) > 0;) {
+      size += static_cast<size_t>(count);
+    }
+    text.resize(size);
     return text;
   }
 

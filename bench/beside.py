@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Time bench_step and a PyTorch program of the same work in turn, and print ours beside theirs.
+
+    python3 bench/beside.py build/release/bench_step ../shared/peers/vit_step.py [--python PYTHON] [--rounds N]
+
+The peer is any program that takes --rows, --rounds, --batch and --image and prints one JSON line a row with "row" and
+"ms" (median). Both get all cores, one after the other, N times; every figure is the median over the rounds, so that a
+machine whose speed drifts treats both alike.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+
+
+def ours(program, image):
+    command = [program, f"--benchmark_filter=^step/B:64/image:{image}/b:(0|1|8)/wave:0", "--benchmark_format=json"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    names = {"b:0": "minnow plain", "b:8": "minnow clipped b=8", "b:1": "minnow clipped b=1"}
+    rows = {}
+    for run in json.loads(out)["benchmarks"]:
+        key = next(part for part in run["name"].split("/") if part.startswith("b:"))
+        rows[names[key]] = run
+    return rows
+
+
+def theirs(python, peer, image, rows):
+    command = [python, peer, "--batch", "64", "--image", str(image), "--rounds", "3", "--rows", rows, "--micro", "8"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = [json.loads(line) for line in out.splitlines()]
+    return {"peer " + row["row"]: row for row in found if "ms" in row}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("peer")
+    parser.add_argument("--python", default="python3", help="the interpreter that has PyTorch")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--image", type=int, default=32, help="side of the pictures: 32 (65 tokens) or 56 (197)")
+    parser.add_argument("--rows", default="plain,loop,vmap,opacus,ghost", help="rows of the peer")
+    a = parser.parse_args()
+    times, extra = {}, {}
+    for _ in range(a.rounds):
+        for name, row in {**ours(a.program, a.image), **theirs(a.python, a.peer, a.image, a.rows)}.items():
+            times.setdefault(name, []).append(row["ms"])
+            extra.setdefault(name, []).append((row.get("ratio"), row.get("memory")))
+    plain = statistics.median(times["peer plain"])
+    print(f"{os.cpu_count()} cores, B 64, {a.image}x{a.image} pictures in patches of 4, {a.rounds} rounds in turn")
+    print(f"{'':22}{'ms':>9}{'/ own plain':>13}{'/ peer plain':>14}{'memory':>9}")
+    for name, values in times.items():
+        ms = statistics.median(values)
+        ratio = statistics.median(r or 1 for r, _ in extra[name])
+        memory = [m for _, m in extra[name] if m]
+        shown = f"{statistics.median(memory):9.2f}" if memory else ""
+        print(f"{name:22}{ms:9.1f}{ratio:13.2f}{ms / plain:14.2f}{shown}")
+
+
+if __name__ == "__main__":
+    main()
