@@ -43,7 +43,7 @@ Var groupnorm(const Var& x, int64_t groups, const Parameter* weight, const Param
               double eps = 1e-5);
 
 struct AttentionOptions {
-  Tensor lengths;       ///< [B] int64: keys at and after an example's length are masked; undefined: all T are read
+  Tensor lengths = {};  ///< [B] int64: keys at and after an example's length are masked; undefined: all T are read
   bool causal = false;  ///< a query sees the keys up to its own position
 };
 /// qkv [B, T, 3 D] packed as [3, heads, D / heads] in the last axis -> [B, T, D]: softmax(q k^T / sqrt(D / heads)) v.

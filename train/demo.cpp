@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -42,9 +42,11 @@ norms = true
 
 struct Variant {
   std::string rule, title;
-  double lr;  ///< the best of 0.0005, 0.001 and 0.002 for this rule, at seed 0
+  double lr;
 };
-const Variant kVariants[] = {{"none", "plain", 0.001}, {"min", "clipped", 0.001}};
+/// Each with the best learning rate of 0.0005, 0.001 and 0.002 for it, at seed 0 and 10 % draggers. The last top-1 of
+/// plain training was 67.1, 71.8 and 66.2 %, of clipped training 66.0, 71.4 and 74.2 %.
+const Variant kVariants[] = {{"none", "plain", 0.001}, {"min", "clipped", 0.002}};
 
 /// Mean norm and coefficient of micro-batches of one kind.
 struct Means {
@@ -59,7 +61,7 @@ struct Means {
   std::string row(const char* name) const {
     if (count == 0) return fmt::format("  {:<22} there was none\n", name);
     const auto n = static_cast<double>(count);
-    return fmt::format("  {:<22}{:>10}{:>12.3f}{:>14.3f}\n", name, count, norm / n, coefficient / n);
+    return fmt::format("  {:<22}{:>10}{:>12.3f}{:>18.3f}\n", name, count, norm / n, coefficient / n);
   }
 };
 
@@ -96,17 +98,27 @@ Findings read_findings(const Config& config) {
   return findings;
 }
 
-/// Trains one variant; nothing where it was interrupted.
-std::optional<Findings> train(const Variant& variant, const fs::path& folder, const std::vector<std::string>& settings) {
+Config configure(const Variant& variant, const fs::path& folder, const std::vector<std::string>& settings) {
+  for (const std::string& setting : settings) {
+    check(!setting.starts_with("run."), "{}: the demo makes its own run folders", setting);
+  }
   Config config;
   apply_toml(config, kRecipe, "the demo's recipe");
-  config.clip.rule = variant.rule;
   config.optim.lr = variant.lr;
-  config.log.norms = variant.rule != "none";  // plain training is one group: it has no micro-batches to look at
+  config.clip.rule = variant.rule;
   apply_overrides(config, settings);
+  if (variant.rule == "none") {  // one group a step: plain training has no micro-batches to look at
+    config.clip.rule = "none";
+    config.log.norms = false;
+  }
   config.run.dir = (folder / variant.title).string();
+  return config;
+}
+
+/// Trains one variant; nothing where it was interrupted.
+std::optional<Findings> train(const Config& config, const std::string& title) {
   Trainer trainer(config);
-  fmt::print(stderr, "\n== {}: clip.rule={}, optim.lr={}\n", variant.title, config.clip.rule, config.optim.lr);
+  fmt::print(stderr, "\n== {}: clip.rule={}, optim.lr={}\n", title, config.clip.rule, config.optim.lr);
   if (trainer.run() == Outcome::interrupted) return std::nullopt;
   return read_findings(trainer.config());
 }
@@ -118,40 +130,50 @@ fs::path new_folder() {
   }
 }
 
-void print_table(const Findings& plain, const Findings& clipped, const fs::path& folder) {
+void print_findings(const Findings& plain, const Findings& clipped) {
   fmt::print("\nMicro-batches of the clipped run, over all steps:\n");
-  fmt::print("  {:<22}{:>10}{:>12}{:>14}\n", "", "count", "mean norm", "mean weight");
+  fmt::print("  {:<22}{:>10}{:>12}{:>18}\n", "", "count", "mean norm", "mean coefficient");
   fmt::print("{}{}", clipped.without.row("without a dragger"), clipped.with_dragger.row("with a dragger"));
-  fmt::print("The weight of a micro-batch is its coefficient: the smallest norm of the step / its own.\n\n");
-  fmt::print("  {:<22}{:>10}{:>12}{:>14}\n", "", "top-1", "test loss", "ms per step");
+  fmt::print("\n  {:<22}{:>10}{:>12}{:>18}\n", "", "top-1", "test loss", "ms per step");
   for (const auto& [name, run] : {std::pair{"plain", plain}, std::pair{"clipped", clipped}}) {
-    fmt::print("  {:<22}{:>8.2f} %{:>12.4f}{:>14.1f}\n", name, 100 * run.top1, run.loss, 1e3 * run.seconds_per_step);
+    fmt::print("  {:<22}{:>8.2f} %{:>12.4f}{:>18.1f}\n", name, 100 * run.top1, run.loss, 1e3 * run.seconds_per_step);
   }
-  fmt::print("One seed is an anecdote: minnow demo seed=1 shows another.\n\nNext:\n"
-             "  minnow demo data.draggers=0.3 clip.micro_batch=1\n"
-             "  minnow eval {0}/clipped\n"
-             "  minnow train {0}/clipped/config.toml run.dir=runs/mine model.depth=6\n"
-             "  minnow train data.name=imagefolder data.path=PICTURES data.image=64 model.patch=8 clip.rule=min\n",
-             folder.string());
+}
+
+void print_next(const fs::path& folder) {
+  fmt::print(
+      "\nThis is one seed: `minnow demo seed=1` shows another. Next:\n"
+      "  minnow demo data.draggers=0.3 clip.micro_batch=1\n"
+      "  minnow eval {0}/clipped\n"
+      "  minnow train {0}/clipped/config.toml run.dir=runs/mine model.depth=6\n"
+      "  minnow train data.name=imagefolder data.path=PICTURES data.image=64 model.patch=8 clip.rule=min\n",
+      folder.string());
 }
 
 }  // namespace
 
 int demo_command(const std::vector<std::string>& arguments) {
   const fs::path folder = new_folder();
-  fmt::print("A small vision transformer learns ten shapes. A tenth of its training pictures are draggers: noise, or a\n"
-             "wrong label. First plain training, then with every micro-batch rescaled to the smallest gradient norm\n"
-             "of its step (clip.rule=min); same start, same order of pictures, learning rates chosen beforehand.\n");
+  std::vector<Config> configs;
+  for (const Variant& variant : kVariants) configs.push_back(configure(variant, folder, arguments));
+  const Config& clipped = configs[1];
+  fmt::print(
+      "A small model learns the pictures of {}; {:.0f} % of its training examples are draggers: noise, or a wrong\n"
+      "label. First plain training, then with every micro-batch of {} rescaled by clip.rule={}; same start, same\n"
+      "order of pictures. The learning rate of each was chosen beforehand, the best of 0.0005, 0.001 and 0.002.\n",
+      clipped.data.set.name, 100 * clipped.data.set.dragger_fraction, clipped.clip.micro_batch, clipped.clip.rule);
+  std::fflush(stdout);
   std::vector<Findings> findings;
-  for (const Variant& variant : kVariants) {
-    const auto found = train(variant, folder, arguments);
+  for (size_t i = 0; i < configs.size(); ++i) {
+    const auto found = train(configs[i], kVariants[i].title);
     if (!found) {
       fmt::print(stderr, "interrupted\n");
       return kExitInterrupted;
     }
     findings.push_back(*found);
   }
-  print_table(findings[0], findings[1], folder);
+  print_findings(findings[0], findings[1]);
+  print_next(folder);
   return 0;
 }
 

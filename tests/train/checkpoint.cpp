@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -52,10 +53,13 @@ bool same_bits(const std::vector<NamedTensor>& a, const std::vector<NamedTensor>
 
 bool same(const Checkpoint& a, const Checkpoint& b) {
   const auto &x = a.clip_thresholds, &y = b.clip_thresholds;
+  const auto same_double = [](double s, double t) {
+    return std::bit_cast<uint64_t>(s) == std::bit_cast<uint64_t>(t);
+  };
   return same_bits(a.parameters, b.parameters) && same_bits(a.optimizer, b.optimizer) &&
-         x.size() == y.size() && std::memcmp(x.data(), y.data(), 8 * x.size()) == 0 &&
-         a.step == b.step && a.epoch == b.epoch && a.batch_in_epoch == b.batch_in_epoch &&
-         a.seed == b.seed && a.config == b.config && a.extra == b.extra;
+         std::equal(x.begin(), x.end(), y.begin(), y.end(), same_double) && a.step == b.step &&
+         a.epoch == b.epoch && a.batch_in_epoch == b.batch_in_epoch && a.seed == b.seed &&
+         a.config == b.config && a.extra == b.extra;
 }
 
 /// Without a flush to disk, which some file systems do when a file is overwritten: some tests write

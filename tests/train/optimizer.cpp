@@ -5,8 +5,7 @@
 
 #include <cmath>
 #include <cstring>
-#include <limits>
-#include <numeric>
+#include <memory>
 
 #include "kernels/random.h"
 #include "tests/expect_error.h"

@@ -1,0 +1,182 @@
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/temporary_folder.h"
+#include "tests/train/program.h"
+#include "train/config_keys.h"
+
+namespace minnow {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using test::Ended;
+using test::run_minnow;
+using test::tiny;
+
+#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+
+std::vector<std::string> train(std::vector<std::string> more) {
+  std::vector<std::string> all = tiny(std::move(more));
+  all.insert(all.begin(), "train");
+  return all;
+}
+
+Json last_eval(const fs::path& run) {
+  std::ifstream file(run / "metrics.jsonl");
+  Json last;
+  for (std::string line; std::getline(file, line);) {
+    Json record = Json::parse(line);
+    if (record["kind"] == "eval") last = std::move(record);
+  }
+  return last;
+}
+
+int64_t count_lines(const fs::path& path) {
+  std::ifstream file(path);
+  int64_t count = 0;
+  for (std::string line; std::getline(file, line);) ++count;
+  return count;
+}
+
+TEST(Cli, VersionHelpInfo) {
+  const TemporaryFolder folder;
+  const Ended version = run_minnow(folder.path(), {"--version"});
+  EXPECT_EQ(version.status, 0);
+  EXPECT_HAS(version.out, "minnow ");
+  for (const auto& arguments : {std::vector<std::string>{"train", "--help"}, {"help", "train"}}) {
+    const Ended help = run_minnow(folder.path(), arguments);
+    EXPECT_EQ(help.status, 0);
+    for (const Key& key : config_keys()) EXPECT_HAS(help.out, "  " + key.name + " = ");
+  }
+  for (const char* name : {"train", "eval", "demo", "info", "help"}) {
+    EXPECT_HAS(run_minnow(folder.path(), {"help"}).out, name);
+  }
+  const Ended info = run_minnow(folder.path(), {"info"});
+  EXPECT_EQ(info.status, 0);
+  for (const char* part : {"oneDNN", "CUDA", "GFLOP/s", "GB/s", "tau", "threads"}) EXPECT_HAS(info.out, part);
+}
+
+TEST(Cli, WrongCommandLines) {
+  const TemporaryFolder folder;
+  for (const auto& arguments : {std::vector<std::string>{}, {"fly"}, {"eval"}, {"train", "--fast"}, {"help", "fly"}}) {
+    const Ended ended = run_minnow(folder.path(), arguments);
+    EXPECT_EQ(ended.status, 2);
+    EXPECT_TRUE(ended.err.starts_with("minnow: ")) << ended.err;
+    EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+    EXPECT_EQ(ended.out, "");
+  }
+}
+
+TEST(Cli, RunFolderHoldsWhatItShould) {
+  const TemporaryFolder folder;
+  for (const char* run : {"runs/shapes-mlp-1", "runs/shapes-mlp-2"}) {
+    const Ended ended = run_minnow(folder.path(), train({"train.epochs=1", "run.save=w.safetensors"}));
+    ASSERT_EQ(ended.status, 0) << ended.err;
+    EXPECT_HAS(ended.out, run);
+    EXPECT_HAS(ended.err, "top-1");
+    EXPECT_TRUE(fs::exists(folder / run / "config.toml"));
+    EXPECT_TRUE(fs::exists(folder / run / "checkpoints/step-00000003.safetensors"));
+    EXPECT_EQ(count_lines(folder / run / "metrics.jsonl"), 4);  // three steps, one evaluation
+  }
+  EXPECT_TRUE(fs::exists(folder / "w.safetensors"));
+}
+
+TEST(Cli, EvalRepeatsTheLastEvaluation) {
+  const TemporaryFolder folder;
+  const Ended trained = run_minnow(folder.path(), train({"train.epochs=2", "run.dir=r", "run.save=w.safetensors"}));
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  const Json expected = last_eval(folder / "r");
+  for (const char* source : {"r", "r/checkpoints/step-00000006.safetensors", "w.safetensors"}) {
+    const Ended ended = run_minnow(folder.path(), {"eval", source, "--json"});
+    ASSERT_EQ(ended.status, 0) << ended.err;
+    const Json found = Json::parse(ended.out);
+    for (const char* key : {"loss", "top1", "top5"}) EXPECT_EQ(found[key], expected[key]) << source << " " << key;
+    EXPECT_EQ(found["examples"], 40);
+  }
+  const Ended text = run_minnow(folder.path(), {"eval", "w.safetensors", "data.test_size=10"});
+  EXPECT_HAS(text.out, "top-1");
+  EXPECT_HAS(text.out, "on 10 test pictures of shapes");
+}
+
+TEST(Cli, ResumeExtendsARun) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(run_minnow(folder.path(), train({"train.epochs=1", "run.dir=r"})).status, 0);
+  const Ended ended = run_minnow(folder.path(), {"train", "run.resume=r", "train.epochs=2"});
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  EXPECT_EQ(count_lines(folder / "r/metrics.jsonl"), 8);
+  EXPECT_EQ(last_eval(folder / "r")["epoch"], 2);
+}
+
+TEST(Cli, ABranchGoesOnElsewhere) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(run_minnow(folder.path(), train({"train.epochs=2", "run.dir=r"})).status, 0);
+  const std::string older = "run.resume=r/checkpoints/step-00000003.safetensors";
+  const Ended refused = run_minnow(folder.path(), {"train", older});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_HAS(refused.err, "newest");
+  const Ended branched = run_minnow(folder.path(), {"train", older, "run.dir=s"});
+  ASSERT_EQ(branched.status, 0) << branched.err;
+  EXPECT_EQ(count_lines(folder / "s/metrics.jsonl"), 4);
+  EXPECT_EQ(count_lines(folder / "r/metrics.jsonl"), 8);
+}
+
+/// Waits until the run has taken a few steps.
+void wait_for_steps(const fs::path& run, int64_t steps) {
+  for (int i = 0; i < 3000 && count_lines(run / "metrics.jsonl") < steps; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+class Interrupt : public testing::TestWithParam<int> {};
+
+TEST_P(Interrupt, ThenResumeEqualsUninterrupted) {
+  const TemporaryFolder folder;
+  // So many steps that the signal meets a run at work, whatever the machine.
+  const std::vector<std::string> settings = train({"train.steps=4000", "train.eval_every=0", "optim.lr=0.01",
+                                                   "clip.rule=min", "clip.micro_batch=8"});
+  const auto with = [&](const std::string& more) {
+    auto all = settings;
+    all.push_back(more);
+    return all;
+  };
+  const test::Program program(folder.path(), with("run.dir=a"));
+  wait_for_steps(folder / "a", 5);
+  kill(program.pid(), GetParam());
+  const Ended stopped = program.wait();
+  ASSERT_EQ(stopped.status, 130) << stopped.err;
+  EXPECT_HAS(stopped.err, "minnow train run.resume=a");
+  EXPECT_LT(count_lines(folder / "a/metrics.jsonl"), 4000);
+  ASSERT_EQ(run_minnow(folder.path(), {"train", "run.resume=a", "run.save=a.safetensors"}).status, 0);
+  auto whole = with("run.dir=b");
+  whole.push_back("run.save=b.safetensors");
+  ASSERT_EQ(run_minnow(folder.path(), whole).status, 0);
+  EXPECT_EQ(count_lines(folder / "a/metrics.jsonl"), 4000);
+  const auto a = load_safetensors(folder / "a.safetensors"), b = load_safetensors(folder / "b.safetensors");
+  ASSERT_EQ(a.tensors.size(), b.tensors.size());
+  for (const auto& [name, tensor] : a.tensors) {
+    EXPECT_EQ(tensor.to_vector<float>(), b.find(name)->to_vector<float>()) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cli, Interrupt, testing::Values(SIGINT, SIGTERM));
+
+TEST(Cli, DemoShowsBothRuns) {
+  const TemporaryFolder folder;
+  auto arguments = tiny({"train.epochs=1"});
+  arguments.insert(arguments.begin(), "demo");
+  const Ended ended = run_minnow(folder.path(), arguments);
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  for (const char* part : {"with a dragger", "without a dragger", "plain", "clipped", "ms per step", "Next:"}) {
+    EXPECT_HAS(ended.out, part);
+  }
+  EXPECT_TRUE(fs::exists(folder / "runs/demo-1/plain/metrics.jsonl"));
+  EXPECT_TRUE(fs::exists(folder / "runs/demo-1/clipped/metrics.jsonl"));
+}
+
+}  // namespace
+}  // namespace minnow

@@ -1,0 +1,166 @@
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "engine/files.h"
+#include "engine/safetensors.h"
+#include "tests/temporary_folder.h"
+#include "tests/train/file_size_limit.h"
+#include "tests/train/program.h"
+
+namespace minnow {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Ended;
+using test::run_minnow;
+using test::tiny;
+
+/// Every failure is one line on stderr that says what is wrong, and the right status.
+void expect_failure(const Ended& ended, int status, std::initializer_list<std::string> parts) {
+  EXPECT_EQ(ended.status, status) << ended.err;
+  const size_t last = ended.err.rfind("minnow: ");
+  ASSERT_NE(last, std::string::npos) << ended.err;
+  const std::string message = ended.err.substr(last);
+  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1) << message;
+  for (const std::string& part : parts) {
+    EXPECT_NE(message.find(part), std::string::npos) << "expected '" << part << "' in: " << message;
+  }
+}
+
+class Errors : public testing::Test {
+ protected:
+  Ended train(std::vector<std::string> more) {
+    auto all = tiny(std::move(more));
+    all.insert(all.begin(), "train");
+    return run_minnow(folder.path(), all);
+  }
+  /// For wrong input, which must leave nothing behind.
+  void refused(std::vector<std::string> more, std::initializer_list<std::string> parts) {
+    more.push_back("run.dir=r");
+    expect_failure(train(std::move(more)), 2, parts);
+    EXPECT_FALSE(fs::exists(folder / "r"));
+  }
+  std::string path(const std::string& name) { return (folder / name).string(); }
+
+  TemporaryFolder folder;
+};
+
+TEST_F(Errors, UnknownKey) { refused({"optim.lrr=1"}, {"optim.lrr", "did you mean optim.lr?"}); }
+
+TEST_F(Errors, RecipeWithAnUnknownKey) {
+  write_file_atomically(folder / "a.toml", std::string_view("seed = 1\n\n[clip]\nmicrobatch = 4\n"));
+  refused({"a.toml"}, {"a.toml:4", "clip.microbatch", "clip.micro_batch"});
+}
+
+TEST_F(Errors, MissingFolderOfData) {
+  for (const char* name : {"imagefolder", "cifar10", "mnist"}) {
+    refused({fmt::format("data.name={}", name), "data.path=nowhere"}, {"nowhere"});
+  }
+}
+
+TEST_F(Errors, BatchSmallerThanAMicroBatch) {
+  refused({"train.batch=2", "clip.rule=min", "clip.micro_batch=4"}, {"train.batch", "2", "clip.micro_batch", "4"});
+}
+
+TEST_F(Errors, BatchLargerThanTheData) { refused({"train.batch=200"}, {"train.batch", "200", "96"}); }
+
+TEST_F(Errors, CudaIsNotInThisBuild) { refused({"device=cuda"}, {"device", "CUDA"}); }
+
+TEST_F(Errors, LossThatIsNotANumber) {
+  // The first update throws the weights so far that the second step's loss overflows.
+  const Ended ended = train({"optim.lr=1e30", "train.epochs=2", "run.dir=r", "run.save=w.safetensors"});
+  expect_failure(ended, 1, {"step", "not finite", "optim.lr", "1e+30", "no checkpoint"});
+  EXPECT_FALSE(fs::exists(folder / "w.safetensors"));
+  EXPECT_FALSE(fs::exists(folder / "r/checkpoints"));
+  const std::string metrics = read_text_file(folder / "r/metrics.jsonl");
+  EXPECT_EQ(metrics.find("null"), std::string::npos) << metrics;
+}
+
+TEST_F(Errors, LossThatIsNotANumberKeepsTheLastCheckpoint) {
+  ASSERT_EQ(train({"train.epochs=1", "run.dir=r"}).status, 0);
+  const Ended ended =
+      run_minnow(folder.path(), {"train", "run.resume=r", "train.epochs=3", "optim.lr=1e30"});
+  expect_failure(ended, 1, {"not finite", "step-00000003.safetensors"});
+  EXPECT_EQ(run_minnow(folder.path(), {"eval", "r"}).status, 0);
+}
+
+TEST_F(Errors, FullDisk) {
+  // A limit on the size of files stands for the full disk: metrics and configuration fit, the checkpoint does not.
+  const test::FileSizeLimit limit(8 << 10);
+  const Ended ended = train({"train.epochs=1", "run.dir=r"});
+  expect_failure(ended, 1, {"r/checkpoints/step-00000003.safetensors", "cannot write"});
+  EXPECT_TRUE(fs::is_empty(folder / "r/checkpoints"));
+}
+
+TEST_F(Errors, FullDiskForReal) {
+  fs::create_directory(folder / "r");
+  if (mount("tmpfs", path("r").c_str(), "tmpfs", 0, "size=32k") != 0) {
+    GTEST_SKIP() << "needs the right to mount a small tmpfs";
+  }
+  const Ended ended = train({"train.epochs=1", "run.dir=r"});
+  const bool empty = fs::is_empty(folder / "r/checkpoints");
+  umount(path("r").c_str());
+  expect_failure(ended, 1, {"r/checkpoints/step-00000003.safetensors", "No space left"});
+  EXPECT_TRUE(empty);
+}
+
+TEST_F(Errors, WeightsOfAnotherNumberOfClasses) {
+  save_safetensors(folder / "w.safetensors",
+                   std::vector<NamedTensor>{{"layers.0.weight", Tensor::zeros({16, 192})},
+                                            {"layers.0.bias", Tensor::zeros({16})},
+                                            {"layers.1.weight", Tensor::zeros({7, 16})},
+                                            {"layers.1.bias", Tensor::zeros({7})}});
+  refused({"init.from=w.safetensors"}, {"w.safetensors", "7 classes", "10"});
+  auto eval = tiny();
+  eval.insert(eval.begin(), {"eval", "w.safetensors"});
+  expect_failure(run_minnow(folder.path(), eval), 2, {"w.safetensors", "7 classes", "10"});
+  expect_failure(run_minnow(folder.path(), {"eval", "w.safetensors"}), 2, {"w.safetensors", "recipe"});
+}
+
+TEST_F(Errors, WeightsThatDoNotFit) {
+  save_safetensors(folder / "w.safetensors",
+                   std::vector<NamedTensor>{{"layers.0.weight", Tensor::zeros({15, 192})},
+                                            {"layers.0.bias", Tensor::zeros({16})},
+                                            {"stem.weight", Tensor::zeros({3})}});
+  refused({"init.from=w.safetensors"}, {"w.safetensors", "layers.0.weight", "[15, 192]", "stem.weight", "layers.1.bias"});
+}
+
+TEST_F(Errors, FilesThatAreNoWeights) {
+  write_file_atomically(folder / "w.safetensors", std::string_view("not weights at all"));
+  refused({"init.from=w.safetensors"}, {"w.safetensors"});
+  refused({"init.from=none.safetensors"}, {"none.safetensors", "cannot read"});
+  expect_failure(run_minnow(folder.path(), {"eval", "nothing"}), 2, {"nothing", "no such"});
+  fs::create_directory(folder / "empty");
+  expect_failure(run_minnow(folder.path(), {"eval", "empty"}), 2, {"empty", "no checkpoint"});
+}
+
+TEST_F(Errors, ARunIsNeverOverwritten) {
+  ASSERT_EQ(train({"train.epochs=1", "run.dir=r"}).status, 0);
+  const std::string before = read_text_file(folder / "r/metrics.jsonl");
+  expect_failure(train({"train.epochs=1", "run.dir=r"}), 2, {"run.dir", "run.resume=true"});
+  EXPECT_EQ(read_text_file(folder / "r/metrics.jsonl"), before);
+}
+
+TEST_F(Errors, AResumedRunKeepsWhatItIs) {
+  ASSERT_EQ(train({"train.epochs=1", "run.dir=r"}).status, 0);
+  const auto resume = [&](const std::string& setting) {
+    return run_minnow(folder.path(), {"train", "run.resume=r", "train.epochs=2", setting});
+  };
+  expect_failure(resume("seed=5"), 2, {"seed = 0", "got 5"});
+  expect_failure(resume("train.batch=16"), 2, {"train.batch = 32", "16"});
+  expect_failure(resume("model.hidden=[8]"), 2, {"model.hidden"});
+  expect_failure(run_minnow(folder.path(), {"train", "run.resume=true"}), 2, {"run.dir"});
+  expect_failure(run_minnow(folder.path(), {"train", "run.resume=none"}), 2, {"none"});
+}
+
+TEST_F(Errors, FoldersThatCannotBeMade) {
+  write_file_atomically(folder / "file", std::string_view("x"));
+  expect_failure(train({"train.epochs=1", "run.dir=file"}), 2, {"run.dir", "file"});
+  expect_failure(train({"train.epochs=1", "run.save=none/w.safetensors"}), 2, {"run.save", "none"});
+}
+
+}  // namespace
+}  // namespace minnow

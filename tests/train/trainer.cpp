@@ -1,0 +1,225 @@
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "tests/expect_error.h"
+#include "tests/temporary_folder.h"
+#include "tests/train/program.h"
+#include "train/records.h"
+#include "train/run_folder.h"
+
+namespace minnow {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using Settings = std::vector<std::string>;
+using test::tiny;
+
+/// A transformer in which all that is random is at work.
+Settings tiny_vit(Settings more) {
+  Settings all = tiny({"model.name=vit", "model.patch=4", "model.dim=12", "model.depth=2", "model.heads=2",
+                       "model.dropout=0.1", "model.drop_path=0.1", "data.augment=crop_flip", "data.pad=1"});
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+/// Trains in `dir`; the parameters at the end.
+std::vector<NamedTensor> train(Settings settings, const fs::path& dir) {
+  settings.push_back("run.dir=" + dir.string());
+  const RunPlan plan = plan_run(settings);
+  Trainer trainer(plan.config, plan.from);
+  EXPECT_EQ(trainer.run(), Outcome::finished);
+  return parameter_tensors(trainer.parameters());
+}
+
+void expect_same_bits(const std::vector<NamedTensor>& a, const std::vector<NamedTensor>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(a[i].tensor.shape(), b[i].tensor.shape());
+    EXPECT_EQ(std::memcmp(a[i].tensor.raw(), b[i].tensor.raw(), static_cast<size_t>(a[i].tensor.nbytes())), 0)
+        << a[i].name;
+  }
+}
+
+/// The records of a run, without what depends on the clock.
+std::vector<Json> records(const fs::path& dir) {
+  std::ifstream file(metrics_path(dir));
+  std::vector<Json> all;
+  for (std::string line; std::getline(file, line);) {
+    all.push_back(Json::parse(line));
+    all.back().erase("examples_per_s");
+  }
+  return all;
+}
+
+struct ResumeCase {
+  std::string name;
+  Settings settings;
+};
+
+class Resume : public testing::TestWithParam<ResumeCase> {};
+
+// 2 N steps at once against the same run whose second half was done again from the checkpoint at N: same weights to the
+// bit, same records. N = 4 lies in the middle of an epoch of three batches.
+TEST_P(Resume, IsExact) {
+  const TemporaryFolder folder;
+  Settings settings = tiny_vit({"train.steps=8", "run.checkpoint_every=4", "schedule.warmup=2"});
+  settings.insert(settings.end(), GetParam().settings.begin(), GetParam().settings.end());
+  const auto whole = train(settings, folder / "run");
+  const std::vector<Json> all = records(folder / "run");
+  ASSERT_TRUE(fs::remove(checkpoint_path(folder / "run", 8)));
+  settings.push_back("run.resume=true");
+  expect_same_bits(train(settings, folder / "run"), whole);
+  EXPECT_EQ(records(folder / "run"), all);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Trainer, Resume,
+    testing::Values(ResumeCase{"AdamWPlain", {}},
+                    ResumeCase{"SgdNesterovMin",
+                               {"optim.name=sgd", "optim.nesterov=true", "optim.lr=0.1", "clip.rule=min",
+                                "clip.micro_batch=4"}},
+                    ResumeCase{"Quantile",
+                               {"clip.rule=quantile", "clip.threshold=0.5", "clip.micro_batch=5", "log.norms=true"}},
+                    ResumeCase{"QuantileByLayer",
+                               {"clip.rule=quantile", "clip.scope=layer", "optim.name=adam", "data.workers=0"}},
+                    ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Trainer, WorkersAndEvaluationDoNotChangeTheWeights) {
+  const TemporaryFolder folder;
+  const Settings base = tiny_vit({"train.steps=5"});
+  const auto with = [&](Settings settings) {
+    settings.insert(settings.begin(), base.begin(), base.end());
+    return train(settings, folder / fmt::format("run{}", std::distance(fs::directory_iterator(folder.path()),
+                                                                      fs::directory_iterator())));
+  };
+  const auto weights = with({"data.workers=0"});
+  expect_same_bits(with({"data.workers=3"}), weights);
+  expect_same_bits(with({"train.eval_every=0"}), weights);
+  expect_same_bits(with({"run.checkpoint_every=1", "log.every=3"}), weights);
+}
+
+TEST(Trainer, OneMicroBatchIsPlainTraining) {
+  const TemporaryFolder folder;
+  const auto plain = train(tiny_vit({"train.steps=5"}), folder / "plain");
+  const auto clipped =
+      train(tiny_vit({"train.steps=5", "clip.rule=min", "clip.micro_batch=32"}), folder / "clipped");
+  expect_same_bits(clipped, plain);
+}
+
+TEST(Trainer, RecordsHaveTheAgreedFields) {
+  const TemporaryFolder folder;
+  const int64_t batch = 32, micro_batch = 5, groups = 7;  // the last one has two examples
+  train(tiny({"train.epochs=2", "data.train_size=100", "data.draggers=0.1", "clip.rule=min", "clip.micro_batch=5",
+              "log.norms=true"}),
+        folder / "run");
+  std::ifstream file(metrics_path(folder / "run"));
+  int64_t steps = 0, evals = 0, marked = 0;
+  for (std::string line; std::getline(file, line);) {
+    const Json record = Json::parse(line);
+    if (record["kind"] == "eval") {
+      EXPECT_EQ(record.size(), 6u);
+      EXPECT_EQ(record["epoch"], ++evals);
+      EXPECT_EQ(record["step"], steps);
+      for (const char* key : {"loss", "top1", "top5"}) EXPECT_TRUE(record[key].is_number()) << key;
+      EXPECT_GE(record["top5"], record["top1"]);
+      continue;
+    }
+    EXPECT_EQ(record["step"], ++steps);
+    EXPECT_EQ(record["epoch"], evals + 1);
+    for (const char* key : {"loss", "lr", "rho", "argmin", "norm_mean", "norm_max", "ineligible", "examples_per_s"}) {
+      EXPECT_TRUE(record[key].is_number()) << key;
+    }
+    ASSERT_EQ(record["norms"].size(), static_cast<size_t>(groups));
+    ASSERT_EQ(record["coefficients"].size(), static_cast<size_t>(groups));
+    ASSERT_EQ(record["marked"].size(), static_cast<size_t>(groups));
+    // The rule itself: every coefficient is rho / norm.
+    for (int64_t j = 0; j < groups; ++j) {
+      EXPECT_DOUBLE_EQ(record["coefficients"][j].get<double>() * record["norms"][j].get<double>(), record["rho"]);
+      marked += record["marked"][j].get<int64_t>();
+    }
+    EXPECT_EQ(record["coefficients"][record["argmin"].get<size_t>()], 1.0);
+  }
+  EXPECT_EQ(steps, 2 * (100 / batch));  // the last four examples of an epoch fill no batch
+  EXPECT_EQ(evals, 2);
+  EXPECT_GT(marked, 0);
+  EXPECT_LT(marked, steps * groups);
+  EXPECT_EQ((batch + micro_batch - 1) / micro_batch, groups);
+}
+
+TEST(Trainer, MarksNoneOrAll) {
+  const TemporaryFolder folder;
+  for (const int share : {0, 1}) {
+    const fs::path dir = folder / std::to_string(share);
+    train(tiny({"train.steps=2", fmt::format("data.draggers={}", share), "log.norms=true", "clip.micro_batch=8"}), dir);
+    const Json first = records(dir).front();
+    EXPECT_EQ(first["marked"], Json(std::vector<int>(4, share)));
+    EXPECT_EQ(first["coefficients"], Json(std::vector<double>(4, 1)));  // clip.rule is none
+  }
+}
+
+TEST(Trainer, LearnsAndEvaluates) {
+  const TemporaryFolder folder;
+  train(tiny({"train.epochs=30", "data.train_size=320", "optim.lr=0.01"}), folder / "run");
+  double first = 0, last = 0;
+  for (const Json& record : records(folder / "run")) {
+    if (record["kind"] != "step") continue;
+    if (record["step"] == 1) first = record["loss"];
+    last = record["loss"];
+  }
+  EXPECT_NEAR(first, std::log(10.0), 0.5);  // ten classes, all alike at first
+  EXPECT_LT(last, 0.5 * first);
+}
+
+TEST(Trainer, StartsFromWeights) {
+  const TemporaryFolder folder;
+  const fs::path file = folder / "a.safetensors";
+  const auto saved = train(tiny({"train.steps=2", "run.save=" + file.string()}), folder / "a");
+  const auto same = train(tiny({"train.steps=1", "optim.lr=0.0", "init.from=" + file.string()}), folder / "b");
+  expect_same_bits(same, saved);  // a learning rate of 0 leaves weights as they are
+}
+
+TEST(Trainer, RefusesWhatDoesNotFit) {
+  const TemporaryFolder folder;
+  const auto fails = [&](Settings more, std::initializer_list<std::string> parts) {
+    expect_error([&] { train(tiny(std::move(more)), folder / "run"); }, parts);
+    EXPECT_FALSE(fs::exists(folder / "run"));
+  };
+  fails({"train.batch=97"}, {"train.batch", "97", "96"});
+  fails({"data.mean=[0.5, 0.5]"}, {"mean"});
+  fails({"run.save=" + (folder / "none/x.safetensors").string()}, {"run.save", "none"});
+  fails({"model.name=vit", "model.patch=3", "model.dim=12", "model.heads=2"}, {"model.patch", "3", "8"});
+}
+
+TEST(Records, LabelRank) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float logits[] = {1, 3, 2, 3}, broken[] = {1, nan, 2};
+  EXPECT_EQ(label_rank(logits, 4, 0), 3);
+  EXPECT_EQ(label_rank(logits, 4, 1), 0);
+  EXPECT_EQ(label_rank(logits, 4, 2), 2);
+  EXPECT_EQ(label_rank(logits, 4, 3), 1);  // among equals the first comes first
+  EXPECT_EQ(label_rank(broken, 3, 1), 2);
+  EXPECT_EQ(label_rank(broken, 3, 2), 1);
+}
+
+TEST(Records, FiniteLossLeavesBrokenMicroBatchesOut) {
+  const double inf = std::numeric_limits<double>::infinity();
+  GroupedStep step;
+  step.losses = Tensor::from(std::vector<float>{1, 2, 100, 6}, {4});
+  const Grouping groups = Grouping::sizes(std::vector<int64_t>{2, 1, 1});
+  step.groups.norms = {1, inf, 2};
+  EXPECT_DOUBLE_EQ(finite_loss(step, groups), 3);
+  step.groups.norms = {inf, inf, inf};
+  EXPECT_TRUE(std::isnan(finite_loss(step, groups)));
+}
+
+}  // namespace
+}  // namespace minnow
