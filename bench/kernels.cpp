@@ -1,6 +1,7 @@
-/// Every kernel at the shapes of a small ViT's step (B 64, T 65, D 192), as a share of what this machine can do: of its
-/// copy rate where the work is moving bytes, of its product rate where it is arithmetic. Both limits are measured at the
-/// start, in the same process. The ops come from the records that the tests use.
+/// Every kernel at the shapes of a small ViT's step (B 64, T 65, D 192), as a share of what this
+/// machine can do: of its copy rate where the work is moving bytes, of its product rate where it is
+/// arithmetic. Both limits are measured at the start, in the same process. The ops come from the
+/// records that the tests use.
 
 #include <benchmark/benchmark.h>
 
@@ -40,16 +41,20 @@ void report(benchmark::State& state, const Work& work, double total) {
 }
 
 void add(const std::string& name, const Work& work, std::function<double()> timed) {
-  benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    timed();  // warms caches and the allocator
-    double total = 0;
-    for (auto _ : state) {
-      const double took = timed();
-      state.SetIterationTime(took);
-      total += took;
-    }
-    report(state, work, total);
-  })->UseManualTime()->Unit(benchmark::kMicrosecond)->MinTime(0.1);
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) {
+                                 timed();  // warms caches and the allocator
+                                 double total = 0;
+                                 for (auto _ : state) {
+                                   const double took = timed();
+                                   state.SetIterationTime(took);
+                                   total += took;
+                                 }
+                                 report(state, work, total);
+                               })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->MinTime(0.1);
 }
 
 void add_op(const test::OpCase& op, const test::Sample& sample) {
@@ -77,7 +82,8 @@ void add_grouped(int64_t groups, int64_t rows, int64_t in, int64_t out) {
     add(name + suffix, work, [run] { return seconds(run); });
   };
   timed("outer_sum", {.flops = product}, [=] {
-    cpu::outer_sum(groups * rows, in, out, a.data<float>(), g.data<float>(), 0.0f, sum.data<float>());
+    cpu::outer_sum(groups * rows, in, out, a.data<float>(), g.data<float>(), 0.0f,
+                   sum.data<float>());
   });
   timed("outer_group_sums", {.bytes = gradients, .flops = product}, [=] {
     cpu::outer_group_sums(groups, bounds.data(), in, out, a.data<float>(), g.data<float>(), 0.0f,
@@ -104,9 +110,8 @@ void add_gram(int64_t groups, int64_t n) {
   const Tensor x = test::random_normal({groups, n}, 1, DType::float32);
   const auto products = std::make_shared<std::vector<double>>(static_cast<size_t>(groups * groups));
   add(fmt::format("gram/K{}_P{}", groups, n),
-      {.flops = 2.0 * static_cast<double>(groups * groups * n)}, [=] {
-        return seconds([&] { cpu::gram(groups, n, x.data<float>(), products->data()); });
-      });
+      {.flops = 2.0 * static_cast<double>(groups * groups * n)},
+      [=] { return seconds([&] { cpu::gram(groups, n, x.data<float>(), products->data()); }); });
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
-/// One training step of a small ViT, forward + backward + AdamW, plain and clipped: timm's vit_tiny geometry on 32x32
-/// pictures in patches of 4 (D 192, 12 blocks, 3 heads), float32, cross-entropy of 10 classes.
+/// One training step of a small ViT, forward + backward + AdamW, plain and clipped: timm's vit_tiny
+/// geometry on 32x32 pictures in patches of 4 (D 192, 12 blocks, 3 heads), float32, cross-entropy
+/// of 10 classes.
 ///
-/// Every clipped step is paired with a plain step right before it, so that a machine that slows down slows both;
-/// `ratio` is the median over the pairs, and `memory` the ratio of the two high-water marks.
+/// Every clipped step is paired with a plain step right before it, so that a machine that slows
+/// down slows both; `ratio` is the median over the pairs, and `memory` the ratio of the two
+/// high-water marks.
 
 #include <benchmark/benchmark.h>
 #include <omp.h>
@@ -52,8 +54,8 @@ class Trainer {
     reset_peak_memory(Device::cpu());
     const auto start = std::chrono::steady_clock::now();
     {
-      const GroupedStep step = clipped_gradient(model_.parameters(), grouping, loss, rule, state_,
-                                                {.wave = wave});
+      const GroupedStep step =
+          clipped_gradient(model_.parameters(), grouping, loss, rule, state_, {.wave = wave});
       optimizer_.step(step.update, 1e-3);
     }
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
@@ -87,7 +89,8 @@ void step(benchmark::State& state) {
   state.counters["peak_MiB"] = static_cast<double>(cost.peak) / (1 << 20);
   if (b == 0) return;
   std::vector<double> ratios;
-  for (size_t i = 0; i < plain.times.size(); ++i) ratios.push_back(clipped.times[i] / plain.times[i]);
+  for (size_t i = 0; i < plain.times.size(); ++i)
+    ratios.push_back(clipped.times[i] / plain.times[i]);
   state.counters["ratio"] = median(ratios);
   state.counters["memory"] = static_cast<double>(cost.peak) / static_cast<double>(plain.peak);
 }
@@ -99,6 +102,8 @@ BENCHMARK(step)
     ->Unit(benchmark::kMillisecond)
     ->Iterations(9)
     ->Args({64, tokens_65, 0, 0})
+    ->Args({64, tokens_65, 0, 8})
+    ->Args({64, tokens_65, 0, 16})
     ->Args({64, tokens_65, 64, 0})
     ->Args({64, tokens_65, 8, 0})
     ->Args({64, tokens_65, 1, 0})

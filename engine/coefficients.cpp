@@ -51,8 +51,8 @@ void Coefficients::see_scope(int64_t s, int64_t first, const std::vector<double>
   const auto n = static_cast<int64_t>(norms.size());
   std::vector<uint8_t> eligible(norms.size());
   for (int64_t j = 0; j < n; ++j) {
-    // A norm that is not finite anywhere disqualifies the group everywhere. A zero gradient is a fair part of a plain
-    // average, but has no direction that a rule could rescale.
+    // A norm that is not finite anywhere disqualifies the group everywhere. A zero gradient is a
+    // fair part of a plain average, but has no direction that a rule could rescale.
     eligible[j] = grouping_.size(first + j) > 0 && std::isfinite(total[j]) &&
                   (norms[j] > 0 || rule_.rule == Rule::none);
   }

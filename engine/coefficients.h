@@ -7,9 +7,10 @@
 
 namespace minnow {
 
-/// Turns norms into coefficients, wave by wave. Every rule's coefficient is (a number common to all groups of a domain,
-/// known at the end) x (a function of the group's own norm, known at once): the sum of the second kind can be kept
-/// while waves pass, and is multiplied by the first when all have been seen.
+/// Turns norms into coefficients, wave by wave. Every rule's coefficient is (a number common to all
+/// groups of a domain, known at the end) x (a function of the group's own norm, known at once): the
+/// sum of the second kind can be kept while waves pass, and is multiplied by the first when all
+/// have been seen.
 class Coefficients {
  public:
   /// For `layers` parameters; keeps references to the other arguments.
@@ -20,14 +21,13 @@ class Coefficients {
   int64_t domains() const { return domains_; }
   int64_t domain(int64_t j) const { return domains_ == 1 ? 0 : grouping_.domains()[j]; }
   /// The part that group j's own norms decide, for parameter l.
-  double factor(int64_t l, int64_t j) const {
-    return factors_[scope(l) * grouping_.groups() + j];
-  }
+  double factor(int64_t l, int64_t j) const { return factors_[scope(l) * grouping_.groups() + j]; }
   /// Takes in the squared norms sumsq [L, last - first] of the groups [first, last).
   void see(int64_t first, int64_t last, const std::vector<double>& sumsq);
   /// The number common to all groups of a domain, for parameter l, once every group has been seen.
   double common(int64_t l, int64_t domain) const;
-  /// factor x common, the weight of group j in the update, rounded so that the group that sets rho has exactly c = 1.
+  /// factor x common, the weight of group j in the update, rounded so that the group that sets rho
+  /// has exactly c = 1.
   double weight(int64_t l, int64_t j) const;
   /// What was seen, once every group has been; throws RunError for OnNonfinite::error.
   GroupNorms finish();
@@ -44,9 +44,9 @@ class Coefficients {
   const Grouping& grouping_;
   const ClipRule& rule_;
   const ClipState& state_;
-  std::vector<double> factors_, norms_;     // [scopes, K]
-  std::vector<double> rho_;                 // [scopes, domains]
-  std::vector<double> examples_, count_;    // [scopes]: examples and groups that take part
+  std::vector<double> factors_, norms_;   // [scopes, K]
+  std::vector<double> rho_;               // [scopes, domains]
+  std::vector<double> examples_, count_;  // [scopes]: examples and groups that take part
   GroupNorms seen_;
 };
 

@@ -12,8 +12,8 @@ ParameterIndex::ParameterIndex(const Parameters& parameters) {
 
 int64_t ParameterIndex::at(const Parameter& parameter) const {
   const auto found = places_.find(&parameter);
-  check(found != places_.end(), "backward: the model uses \"{}\", which is not among the parameters",
-        parameter.name);
+  check(found != places_.end(),
+        "backward: the model uses \"{}\", which is not among the parameters", parameter.name);
   return found->second;
 }
 
@@ -55,7 +55,8 @@ std::vector<double> OneGroup::sumsq() {
 void OneGroup::weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) {
   const Tensor g = std::exchange(gradients_[l], Tensor());
   if (!g.defined() || c[0] == 0) {
-    if (!accumulate) out = Tensor::zeros(parameters_[l]->value.shape(), parameters_[l]->value.dtype());
+    if (!accumulate)
+      out = Tensor::zeros(parameters_[l]->value.shape(), parameters_[l]->value.dtype());
     return;
   }
   dispatch_float("rescaled sum", g.dtype(), [&](auto zero) {
@@ -85,7 +86,8 @@ ManyGroups::ManyGroups(const Parameters& parameters, Grouping groups, Strategy s
       norms_due_(parameters.size(), false),
       sumsq_(parameters.size() * static_cast<size_t>(groups_.groups()), 0.0) {}
 
-bool ManyGroups::instantiates(const Parameter& parameter, const ParamGrad& form, bool shared) const {
+bool ManyGroups::instantiates(const Parameter& parameter, const ParamGrad& form,
+                              bool shared) const {
   // The norm of a sum of several forms is not to be had from the forms one by one.
   if (shared || strategy_ == Strategy::instantiate) return true;
   if (strategy_ == Strategy::norm_only) return false;

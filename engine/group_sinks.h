@@ -21,7 +21,8 @@ class ParameterIndex {
 /// The gradients of a wave of groups, until their coefficients are known and they can be added up.
 class GroupSource : public GradSink {
  public:
-  explicit GroupSource(const Parameters& parameters) : parameters_(parameters), index_(parameters) {}
+  explicit GroupSource(const Parameters& parameters)
+      : parameters_(parameters), index_(parameters) {}
 
   /// sumsq [L, K] of the wave's groups, complete once every tape has run backwards.
   virtual std::vector<double> sumsq() = 0;
@@ -37,7 +38,8 @@ class GroupSource : public GradSink {
 class OneGroup final : public GroupSource {
  public:
   explicit OneGroup(const Parameters& parameters);
-  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool shared) override;
+  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
+            bool shared) override;
   std::vector<double> sumsq() override;
   void weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) override;
 
@@ -50,7 +52,8 @@ class ManyGroups final : public GroupSource {
  public:
   ManyGroups(const Parameters& parameters, Grouping groups, Strategy strategy, double tau,
              int64_t memory_budget);
-  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool shared) override;
+  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
+            bool shared) override;
   std::vector<double> sumsq() override;
   void weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) override;
 
@@ -61,8 +64,8 @@ class ManyGroups final : public GroupSource {
   Strategy strategy_;
   double tau_;
   int64_t budget_left_;
-  std::vector<Tensor> gradients_;                           // [K, shape...] where instantiated
-  std::vector<std::shared_ptr<const ParamGrad>> forms_;     // kept where norm-only
+  std::vector<Tensor> gradients_;                        // [K, shape...] where instantiated
+  std::vector<std::shared_ptr<const ParamGrad>> forms_;  // kept where norm-only
   std::vector<bool> norms_due_;  // instantiated from several uses: norms only once all have come
   std::vector<double> sumsq_;    // [L, K]
 };

@@ -15,28 +15,29 @@ Strategy strategy_from(std::string_view name) {
   if (name == "automatic") return Strategy::automatic;
   if (name == "instantiate") return Strategy::instantiate;
   if (name == "norm_only") return Strategy::norm_only;
-  check(name == "loop",
-        "clip.strategy: one of automatic, instantiate, norm_only, loop; got \"{}\"", name);
+  check(name == "loop", "clip.strategy: one of automatic, instantiate, norm_only, loop; got \"{}\"",
+        name);
   return Strategy::loop;
 }
 
 namespace {
 
-/// The groups [first, last) that one wave completes, and the pieces of the batch to run for them: one piece, or several
-/// where a single group is larger than the wave.
+/// The groups [first, last) that one wave completes, and the pieces of the batch to run for them:
+/// one piece, or several where a single group is larger than the wave.
 struct Wave {
   int64_t first, last;
   std::vector<int64_t> cuts;  ///< examples cuts[i] .. cuts[i + 1] are one forward and backward pass
 };
 
-/// Whole groups in order, as many to a wave as fit `examples` and `groups`; a group larger than that alone, in pieces.
-/// `apart`: a wave ends where the domain changes.
+/// Whole groups in order, as many to a wave as fit `examples` and `groups`; a group larger than
+/// that alone, in pieces. `apart`: a wave ends where the domain changes.
 std::vector<Wave> pack(const Grouping& grouping, int64_t examples, int64_t groups, bool apart) {
   const auto& bounds = grouping.bounds();
   std::vector<Wave> waves;
   for (int64_t j = 0; j < grouping.groups();) {
     const auto fits = [&](int64_t next) {
-      return next < grouping.groups() && next - j < groups && bounds[next + 1] - bounds[j] <= examples &&
+      return next < grouping.groups() && next - j < groups &&
+             bounds[next + 1] - bounds[j] <= examples &&
              (!apart || grouping.domains()[next] == grouping.domains()[j]);
     };
     Wave wave{j, j + 1, {bounds[j]}};
@@ -67,13 +68,14 @@ std::vector<Wave> plan_waves(const Parameters& parameters, const Grouping& group
   if (options.strategy == Strategy::loop) groups = 1;
   groups = std::max<int64_t>(groups, 1);
   std::vector<Wave> waves = pack(grouping, examples, groups, false);
-  // The sums of different domains have different common factors: no wave may mix them, unless there is only one wave.
+  // The sums of different domains have different common factors: no wave may mix them, unless there
+  // is only one wave.
   if (waves.size() > 1 && domains > 1) waves = pack(grouping, examples, groups, true);
   return waves;
 }
 
-/// Runs the examples [begin, end) forward and backward. Each loss is seeded with 1 / size of its group, so that a
-/// group's gradient is that of its average loss.
+/// Runs the examples [begin, end) forward and backward. Each loss is seeded with 1 / size of its
+/// group, so that a group's gradient is that of its average loss.
 void run_piece(const Grouping& grouping, int64_t begin, int64_t end, const LossFn& loss,
                GradSink& sink, Tensor& losses) {
   Tape tape;
@@ -184,14 +186,18 @@ class KeepAll final : public GradSink {
   std::vector<Tensor> gradients;
 };
 
-/// Adds each parameter's inner products up and lets its gradients go, unless further uses are to come.
+/// Adds each parameter's inner products up and lets its gradients go, unless further uses are to
+/// come.
 class Gram final : public GradSink {
  public:
   Gram(const Parameters& parameters, const Grouping& grouping, Tensor products)
-      : kept_(parameters, grouping), grouping_(grouping), index_(parameters),
+      : kept_(parameters, grouping),
+        grouping_(grouping),
+        index_(parameters),
         products_(std::move(products)) {}
 
-  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool shared) override {
+  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
+            bool shared) override {
     kept_.take(parameter, std::move(form), shared);
     if (!shared) add(std::exchange(kept_.gradients[index_.at(parameter)], Tensor()));
   }
@@ -224,8 +230,7 @@ GroupedStep clipped_gradient(const Parameters& parameters, const Grouping& group
                              const GroupedOptions& options) {
   GroupedStep step;
   Coefficients coefficients(std::ssize(parameters), grouping, rule, state);
-  const std::vector<Wave> waves =
-      plan_waves(parameters, grouping, options, coefficients.domains());
+  const std::vector<Wave> waves = plan_waves(parameters, grouping, options, coefficients.domains());
   const bool one_wave = waves.size() == 1;
   std::vector<std::vector<Tensor>> sums(static_cast<size_t>(coefficients.domains()),
                                         std::vector<Tensor>(parameters.size()));
@@ -261,8 +266,7 @@ std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping
 }
 
 Tensor gram(const Parameters& parameters, const Grouping& grouping, const LossFn& loss) {
-  const Tensor products =
-      Tensor::zeros({grouping.groups(), grouping.groups()}, DType::float64);
+  const Tensor products = Tensor::zeros({grouping.groups(), grouping.groups()}, DType::float64);
   Gram sink(parameters, grouping, products);
   Tensor losses;
   run_piece(grouping, 0, grouping.examples(), loss, sink, losses);

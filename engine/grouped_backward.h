@@ -15,22 +15,23 @@ enum class Strategy {
   automatic,    ///< the cheaper of the next two, layer by layer
   instantiate,  ///< write [K, P], take its norms, sum it up
   norm_only,    ///< norms from tiles that are never written; one weighted product afterwards
-  loop,         ///< every group alone through the plain backward pass: slow, and the oracle of the tests
+  loop,  ///< every group alone through the plain backward pass: slow, and the oracle of the tests
 };
 Strategy strategy_from(std::string_view name);
 
-/// Losses of the examples [begin, end) of the batch, arranged as Grouping::order() says: one number an example,
-/// recorded on the tape. Called once for each wave.
+/// Losses of the examples [begin, end) of the batch, arranged as Grouping::order() says: one number
+/// an example, recorded on the tape. Called once for each wave.
 using LossFn = std::function<Var(Tape& tape, int64_t begin, int64_t end)>;
 
 struct GroupedOptions {
   Strategy strategy = Strategy::automatic;
-  /// Examples that pass through the model at a time; 0: as many whole groups as fit the memory budget. A group larger
-  /// than the wave is added up in pieces.
+  /// Examples that pass through the model at a time; 0: as many whole groups as fit the memory
+  /// budget. A group larger than the wave is added up in pieces.
   int64_t wave = 0;
   /// Bytes that the group gradients of one wave may take.
   int64_t memory_budget = int64_t{256} << 20;
-  /// Rows per group from which instantiating pays; 0: measured_tau(). See grouped-gradient costs in the README.
+  /// Rows per group from which instantiating pays; 0: measured_tau(). See grouped-gradient costs in
+  /// the README.
   double tau = 0;
 };
 
@@ -41,20 +42,22 @@ struct GroupedStep {
   GroupNorms groups;
 };
 
-/// The update of micro-batch clipping, exact for every group. With g_j the gradient of the average loss of group j and
-/// n_j its norm: (1/K) sum_j c_j g_j under Reduction::mean, sum_j c_j g_j under Reduction::sum, where K counts the
-/// groups that take part. One group is the plain gradient, to the bit, under Rule::none and Rule::min.
-/// Source: Wang et al., arXiv 2408.16204, Algorithm 1 and equation 2.
+/// The update of micro-batch clipping, exact for every group. With g_j the gradient of the average
+/// loss of group j and n_j its norm: (1/K) sum_j c_j g_j under Reduction::mean, sum_j c_j g_j under
+/// Reduction::sum, where K counts the groups that take part. One group is the plain gradient, to
+/// the bit, under Rule::none and Rule::min. Source: Wang et al., arXiv 2408.16204, Algorithm 1 and
+/// equation 2.
 GroupedStep clipped_gradient(const Parameters& parameters, const Grouping& grouping,
                              const LossFn& loss, const ClipRule& rule, ClipState& state,
                              const GroupedOptions& options = {});
 
-/// Every group's own gradient: for each parameter [K, shape...]; undefined for a frozen one. For studies of small
-/// models: K P numbers are held at once.
+/// Every group's own gradient: for each parameter [K, shape...]; undefined for a frozen one. For
+/// studies of small models: K P numbers are held at once.
 std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping& grouping,
                                     const LossFn& loss);
 
-/// All inner products <g_i, g_j> [K, K] float64, layer by layer: no more than K times the largest parameter is held.
+/// All inner products <g_i, g_j> [K, K] float64, layer by layer: no more than K times the largest
+/// parameter is held.
 Tensor gram(const Parameters& parameters, const Grouping& grouping, const LossFn& loss);
 
 }  // namespace minnow

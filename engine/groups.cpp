@@ -130,8 +130,8 @@ void ClipState::update(const ClipRule& rule, int64_t layers, const GroupNorms& s
   for (int64_t l = 0; l < count; ++l) {
     int64_t below = 0, finite = 0;
     for (int64_t j = 0; j < groups; ++j) {
-      const double norm = rule.scope == Scope::layer ? std::sqrt(seen.sumsq[l * groups + j])
-                                                     : seen.norms[j];
+      const double norm =
+          rule.scope == Scope::layer ? std::sqrt(seen.sumsq[l * groups + j]) : seen.norms[j];
       if (!std::isfinite(norm) || norm == 0) continue;
       ++finite;
       below += norm <= thresholds_[l] ? 1 : 0;

@@ -11,7 +11,8 @@
 namespace minnow {
 namespace {
 
-/// Seconds of the fastest of a few runs, after one to warm up: other programs can only make a run slower.
+/// Seconds of the fastest of a few runs, after one to warm up: other programs can only make a run
+/// slower.
 template <class F>
 double fastest(F&& run) {
   run();

@@ -3,15 +3,16 @@
 #include "engine/parameter.h"
 #include "engine/tape.h"
 
-/// Every operation, its shapes and its rules; formulas stand in kernels/<op>.h. The leading axis is the example
-/// everywhere. Each op throws Error, naming itself, the rule and the shapes that it got, for inputs that do not fit.
+/// Every operation, its shapes and its rules; formulas stand in kernels/<op>.h. The leading axis is
+/// the example everywhere. Each op throws Error, naming itself, the rule and the shapes that it
+/// got, for inputs that do not fit.
 namespace minnow {
 
 /// x [..., in] -> [..., out]: x weight^T + bias, weight [out, in], bias [out] or null.
 Var linear(const Var& x, const Parameter& weight, const Parameter* bias = nullptr);
 
-/// a [..., m, k] b [..., k, n] -> [..., m, n] with equal leading axes; a transposed operand has its last two axes
-/// swapped as it lies in memory.
+/// a [..., m, k] b [..., k, n] -> [..., m, n] with equal leading axes; a transposed operand has its
+/// last two axes swapped as it lies in memory.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
 
 /// Same shapes.
@@ -20,7 +21,8 @@ Var mul(const Var& a, const Var& b);
 Var scale(const Var& x, double factor);
 /// x [..., C] + bias [C].
 Var add_bias(const Var& x, const Parameter& bias);
-/// x [B, rest...] + p, where p has the elements of `rest`, with or without leading ones: a position embedding.
+/// x [B, rest...] + p, where p has the elements of `rest`, with or without leading ones: a position
+/// embedding.
 Var add_parameter(const Var& x, const Parameter& p);
 
 Var relu(const Var& x);
@@ -37,21 +39,22 @@ Var log_softmax(const Var& x);
 
 /// Over the last axis; weight and bias [D] or null.
 Var layernorm(const Var& x, const Parameter* weight, const Parameter* bias, double eps = 1e-5);
-/// x [B, C, rest...], C divisible by `groups`: over the channels of a group and all of `rest`, per example; weight and
-/// bias [C] or null.
+/// x [B, C, rest...], C divisible by `groups`: over the channels of a group and all of `rest`, per
+/// example; weight and bias [C] or null.
 Var groupnorm(const Var& x, int64_t groups, const Parameter* weight, const Parameter* bias,
               double eps = 1e-5);
 
 struct AttentionOptions {
-  Tensor lengths = {};  ///< [B] int64: keys at and after an example's length are masked; undefined: all T are read
+  Tensor lengths = {};  ///< [B] int64: keys at and after an example's length are masked; undefined:
+                        ///< all T are read
   bool causal = false;  ///< a query sees the keys up to its own position
 };
-/// qkv [B, T, 3 D] packed as [3, heads, D / heads] in the last axis -> [B, T, D]: softmax(q k^T / sqrt(D / heads)) v.
-/// Queries at and after an example's length give 0.
+/// qkv [B, T, 3 D] packed as [3, heads, D / heads] in the last axis -> [B, T, D]: softmax(q k^T /
+/// sqrt(D / heads)) v. Queries at and after an example's length give 0.
 Var attention(const Var& qkv, int64_t heads, const AttentionOptions& options = {});
 
-/// x [B, C, H, W] -> [B, (H/p) (W/p), D]: a convolution with stride = kernel = p, weight [D, C, p, p], bias [D] or
-/// null; H and W divisible by p.
+/// x [B, C, H, W] -> [B, (H/p) (W/p), D]: a convolution with stride = kernel = p, weight [D, C, p,
+/// p], bias [D] or null; H and W divisible by p.
 Var patch_embed(const Var& x, const Parameter& weight, const Parameter* bias);
 
 struct Conv2dOptions {
@@ -74,8 +77,8 @@ Var global_avg_pool(const Var& x);
 /// ids [B, T] int64 in [0, V), weight [V, D] -> [B, T, D].
 Var embedding(Tape& tape, const Tensor& ids, const Parameter& weight);
 
-/// Zeroes each element with probability p and scales the rest by 1 / (1 - p), while the tape's random context trains;
-/// the mask is keyed by example id.
+/// Zeroes each element with probability p and scales the rest by 1 / (1 - p), while the tape's
+/// random context trains; the mask is keyed by example id.
 Var dropout(const Var& x, double p);
 /// Zeroes whole examples with probability p and scales the rest by 1 / (1 - p), likewise.
 Var drop_path(const Var& x, double p);
@@ -90,8 +93,8 @@ Var select_token(const Var& x, int64_t index);
 /// Same elements in another shape with the same leading axis.
 Var reshape(const Var& x, Shape shape);
 
-/// logits [B, C]; targets [B] int64 labels or [B, C] probabilities in the dtype of the logits -> losses [B].
-/// Smoothing s mixes each target with the uniform distribution: (1 - s) target + s / C.
+/// logits [B, C]; targets [B] int64 labels or [B, C] probabilities in the dtype of the logits ->
+/// losses [B]. Smoothing s mixes each target with the uniform distribution: (1 - s) target + s / C.
 Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing = 0);
 
 }  // namespace minnow

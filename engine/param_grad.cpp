@@ -10,7 +10,10 @@ namespace {
 class OuterProduct final : public ParamGrad {
  public:
   OuterProduct(Tensor a, Tensor g)
-      : out_(g.dim(-1)), in_(a.dim(-1)), rows_(out_ == 0 ? 0 : g.numel() / out_), a_(std::move(a)),
+      : out_(g.dim(-1)),
+        in_(a.dim(-1)),
+        rows_(out_ == 0 ? 0 : g.numel() / out_),
+        a_(std::move(a)),
         g_(std::move(g)) {}
 
   void sum(const Tensor& out, bool accumulate) const override {

@@ -8,10 +8,11 @@
 
 namespace minnow {
 
-/// What one use of a parameter knows about d loss / d W before the examples are summed: one of a few bilinear forms of
-/// row matrices that the tape has at hand. There is no default: an op with a parameter has such a form. Every method
-/// adds to what `out` holds where `accumulate`, and overwrites it otherwise; `out` has the parameter's shape, with K in
-/// front where it holds one gradient a group. sumsq and c are K float64 numbers.
+/// What one use of a parameter knows about d loss / d W before the examples are summed: one of a
+/// few bilinear forms of row matrices that the tape has at hand. There is no default: an op with a
+/// parameter has such a form. Every method adds to what `out` holds where `accumulate`, and
+/// overwrites it otherwise; `out` has the parameter's shape, with K in front where it holds one
+/// gradient a group. sumsq and c are K float64 numbers.
 class ParamGrad {
  public:
   virtual ~ParamGrad() = default;
@@ -26,25 +27,26 @@ class ParamGrad {
   /// sum_j c[j] (sum over group j); a group with c[j] = 0 is not read.
   virtual void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
                             bool accumulate) const = 0;
-  /// Whether writing the K group gradients costs less than forming them a second time, on a machine where a product of
-  /// `tau` rows takes as long as moving its result (see grouped_backward.h).
+  /// Whether writing the K group gradients costs less than forming them a second time, on a machine
+  /// where a product of `tau` rows takes as long as moving its result (see grouped_backward.h).
   virtual bool instantiate_pays(const Grouping& groups, double tau) const = 0;
 };
 
-/// A dense weight [out, in]: d loss / d W = G^T A with A [R, in] the rows that the layer read and G [R, out] the
-/// gradient of what it wrote; R / B rows for each example.
+/// A dense weight [out, in]: d loss / d W = G^T A with A [R, in] the rows that the layer read and G
+/// [R, out] the gradient of what it wrote; R / B rows for each example.
 std::shared_ptr<const ParamGrad> outer_product(Tensor a, Tensor g);
 
-/// A parameter of `width` elements that is added to every row of that width: d loss / d p = the sum of the rows of G,
-/// read as [R, width].
+/// A parameter of `width` elements that is added to every row of that width: d loss / d p = the sum
+/// of the rows of G, read as [R, width].
 std::shared_ptr<const ParamGrad> row_sum(Tensor g, int64_t width);
 
-/// A table [V, D] whose rows were looked up: ids int64 in [0, V), one for each row of G [..., D]. d loss / d W[v] = the
-/// sum of the rows of G whose id is v.
+/// A table [V, D] whose rows were looked up: ids int64 in [0, V), one for each row of G [..., D]. d
+/// loss / d W[v] = the sum of the rows of G whose id is v.
 std::shared_ptr<const ParamGrad> scatter_rows(Tensor ids, Tensor g);
 
-/// The weight [F, C / groups, kh, kw] of a convolution of x [B, C, H, W] with g [B, F, H', W'] the gradient of its
-/// output: the outer product of g with the patches of x, which are gathered again example by example and never kept.
+/// The weight [F, C / groups, kh, kw] of a convolution of x [B, C, H, W] with g [B, F, H', W'] the
+/// gradient of its output: the outer product of g with the patches of x, which are gathered again
+/// example by example and never kept.
 std::shared_ptr<const ParamGrad> conv_product(Tensor x, Tensor g, const ConvShape& shape);
 
 }  // namespace minnow

@@ -15,14 +15,15 @@ namespace minnow {
 class ParamGrad;
 class Tape;
 
-/// Where the gradient of a value gathers during the backward pass; no slot: the value needs no gradient.
+/// Where the gradient of a value gathers during the backward pass; no slot: the value needs no
+/// gradient.
 struct Slot {
   int64_t index = -1;
   bool wanted() const { return index >= 0; }
 };
 
-/// A tensor as a computation sees it: its value, and its place on the tape. A backward closure keeps the slots of its
-/// inputs, and of their values only those that it reads.
+/// A tensor as a computation sees it: its value, and its place on the tape. A backward closure
+/// keeps the slots of its inputs, and of their values only those that it reads.
 class Var {
  public:
   Var() = default;
@@ -42,11 +43,13 @@ class Var {
   Slot slot_;
 };
 
-/// Receives what each op knows about the gradient of its parameters, before the examples are summed.
+/// Receives what each op knows about the gradient of its parameters, before the examples are
+/// summed.
 class GradSink {
  public:
   virtual ~GradSink() = default;
-  /// `shared` is true where the tape uses the parameter more than once: the gradient is then the sum of several forms.
+  /// `shared` is true where the tape uses the parameter more than once: the gradient is then the
+  /// sum of several forms.
   virtual void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
                     bool shared) = 0;
 };
@@ -74,7 +77,8 @@ struct RandomContext {
   bool training = false;  ///< dropout and drop-path act only then
 };
 
-/// The record of a forward pass: append-only, already in topological order, so that backward is one reverse loop.
+/// The record of a forward pass: append-only, already in topological order, so that backward is one
+/// reverse loop.
 class Tape {
  public:
   enum class Mode { record, evaluate };
@@ -90,13 +94,14 @@ class Tape {
   /// A value whose gradient `gradient()` returns after backward.
   Var leaf(Tensor value);
 
-  /// Appends an op's output. In evaluation, and where neither an input nor a trainable parameter needs a gradient, the
-  /// closure is dropped at once and with it everything that it saved.
+  /// Appends an op's output. In evaluation, and where neither an input nor a trainable parameter
+  /// needs a gradient, the closure is dropped at once and with it everything that it saved.
   Var record(Tensor output, std::initializer_list<Slot> inputs,
              std::initializer_list<const Parameter*> parameters, Backward backward);
 
-  /// Runs the tape backwards from `root` with d loss / d root = `seed`, handing parameter gradients to `sink`; each
-  /// closure, and what it saved, is freed as soon as it has run. A tape runs backwards once.
+  /// Runs the tape backwards from `root` with d loss / d root = `seed`, handing parameter gradients
+  /// to `sink`; each closure, and what it saved, is freed as soon as it has run. A tape runs
+  /// backwards once.
   void backward(const Var& root, Tensor seed, GradSink& sink);
 
   /// d loss / d leaf after backward; undefined where the loss does not depend on it.
@@ -105,7 +110,8 @@ class Tape {
   bool recording() const { return mode_ == Mode::record; }
   const RandomContext& random() const { return random_; }
   void set_random(RandomContext random) { random_ = std::move(random); }
-  /// A stream of its own for the next random op; counts in order of execution, the same on every tape of one model.
+  /// A stream of its own for the next random op; counts in order of execution, the same on every
+  /// tape of one model.
   uint32_t next_stream() { return stream::dropout + streams_++; }
 
  private:

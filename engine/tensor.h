@@ -42,8 +42,8 @@ inline constexpr DType dtype_of = [] {
   if constexpr (std::is_same_v<T, uint8_t>) return DType::uint8;
 }();
 
-/// A contiguous, row-major array that shares ownership of its memory. A Tensor is a handle: copies, reshapes and slices
-/// see the same elements, and `const` protects the handle, not the elements.
+/// A contiguous, row-major array that shares ownership of its memory. A Tensor is a handle: copies,
+/// reshapes and slices see the same elements, and `const` protects the handle, not the elements.
 class Tensor {
  public:
   /// No tensor at all: `defined()` is false.
@@ -75,8 +75,8 @@ class Tensor {
   /// The elements as T, which must be the tensor's dtype.
   template <class T>
   T* data() const {
-    check(dtype_of<T> == dtype_, "tensor: asked for {} data of a {} tensor",
-          to_string(dtype_of<T>), to_string(dtype_));
+    check(dtype_of<T> == dtype_, "tensor: asked for {} data of a {} tensor", to_string(dtype_of<T>),
+          to_string(dtype_));
     return reinterpret_cast<T*>(raw());
   }
   std::byte* raw() const { return storage_.get() + offset_; }

@@ -49,11 +49,11 @@ void add_broadcast(int64_t rows, int64_t width, const T* x, const T* b, T* y) {
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                       \
-  template void add<T>(int64_t, const T*, const T*, T*);            \
-  template void multiply<T>(int64_t, const T*, const T*, T*);       \
-  template void scale<T>(int64_t, T, const T*, T*);                 \
-  template void add_scaled<T>(int64_t, T, const T*, T*);            \
+#define MINNOW_INSTANTIATE(T)                                 \
+  template void add<T>(int64_t, const T*, const T*, T*);      \
+  template void multiply<T>(int64_t, const T*, const T*, T*); \
+  template void scale<T>(int64_t, T, const T*, T*);           \
+  template void add_scaled<T>(int64_t, T, const T*, T*);      \
   template void add_broadcast<T>(int64_t, int64_t, const T*, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -20,8 +20,8 @@ void scale(int64_t n, T alpha, const T* x, T* y);
 template <class T>
 void add_scaled(int64_t n, T alpha, const T* x, T* y);
 
-/// y[r, :] = x[r, :] + b for each of `rows` rows of `width`: a bias, or a position embedding with width = T * D.
-/// Overwrites y, which may be x.
+/// y[r, :] = x[r, :] + b for each of `rows` rows of `width`: a bias, or a position embedding with
+/// width = T * D. Overwrites y, which may be x.
 template <class T>
 void add_broadcast(int64_t rows, int64_t width, const T* x, const T* b, T* y);
 

@@ -30,12 +30,16 @@ void clip_factors(Rule rule, double threshold, double gamma, int64_t groups, con
                   const uint8_t* eligible, double* factors) {
   const auto factor = [=](double n) {
     switch (rule) {
-      case Rule::none: return 1.0;
+      case Rule::none:
+        return 1.0;
       case Rule::min:
-      case Rule::normalize: return 1 / n;
+      case Rule::normalize:
+        return 1 / n;
       case Rule::fixed:
-      case Rule::quantile: return std::min(1.0, threshold / n);
-      case Rule::automatic: return 1 / (n + gamma);
+      case Rule::quantile:
+        return std::min(1.0, threshold / n);
+      case Rule::automatic:
+        return 1 / (n + gamma);
     }
     return 0.0;
   };
@@ -44,7 +48,8 @@ void clip_factors(Rule rule, double threshold, double gamma, int64_t groups, con
 
 template <class T>
 void rescaled_sum(int64_t groups, int64_t n, const T* x, const double* c, T beta, T* sum) {
-  constexpr int64_t block = 2048;  // of the result: stays in the first-level cache while the groups stream by
+  constexpr int64_t block =
+      2048;  // of the result: stays in the first-level cache while the groups stream by
   const int64_t blocks = (n + block - 1) / block;
   parallel_for(blocks, element_grain / block, [=](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b) {
@@ -64,15 +69,16 @@ void rescaled_sum(int64_t groups, int64_t n, const T* x, const double* c, T beta
 
 template <class T>
 void gram(int64_t groups, int64_t n, const T* x, double* products) {
-  // One product for each run of columns, short enough that its float sums round by no more than a few eps.
+  // One product for each run of columns, short enough that its float sums round by no more than a
+  // few eps.
   constexpr int64_t run = 1024;
   const int64_t runs = (n + run - 1) / run;
   std::vector<T> parts(static_cast<size_t>(runs * groups * groups));
   parallel_for(runs, 1, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       const T* block = x + r * run;
-      gemm(Op::none, Op::transpose, groups, groups, std::min(run, n - r * run), T(1), block, n, block,
-           n, T(0), parts.data() + r * groups * groups, groups);
+      gemm(Op::none, Op::transpose, groups, groups, std::min(run, n - r * run), T(1), block, n,
+           block, n, T(0), parts.data() + r * groups * groups, groups);
     }
   });
   for (int64_t r = 0; r < runs; ++r) {
@@ -81,8 +87,8 @@ void gram(int64_t groups, int64_t n, const T* x, double* products) {
   }
 }
 
-#define MINNOW_INSTANTIATE(T)                                                               \
-  template void rescaled_sum<T>(int64_t, int64_t, const T*, const double*, T, T*);          \
+#define MINNOW_INSTANTIATE(T)                                                      \
+  template void rescaled_sum<T>(int64_t, int64_t, const T*, const double*, T, T*); \
   template void gram<T>(int64_t, int64_t, const T*, double*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

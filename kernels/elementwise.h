@@ -6,11 +6,13 @@
 
 #include "kernels/random.h"
 
-/// Each scalar function and its derivative, once, for both compilers. The float32 versions have no branches and call
-/// nothing, so that loops over them become vector code; float64 is for checks and uses the standard library.
+/// Each scalar function and its derivative, once, for both compilers. The float32 versions have no
+/// branches and call nothing, so that loops over them become vector code; float64 is for checks and
+/// uses the standard library.
 namespace minnow {
 
-/// e^x to 2 units in the last place; 0 below the smallest normal number, infinity above the largest, NaN for NaN.
+/// e^x to 2 units in the last place; 0 below the smallest normal number, infinity above the
+/// largest, NaN for NaN.
 MINNOW_HOST_DEVICE inline float fast_exp(float x) {
   constexpr float low = -87.3f, high = 88.72f;
   const float clamped = x > high ? high : (x < low ? low : x);  // in this order a NaN stays
@@ -35,17 +37,20 @@ MINNOW_HOST_DEVICE inline float fast_exp(float x) {
   const float result = p * scale1 * scale2;
   return x < low ? 0.0f : (x > high ? HUGE_VALF : result);
 }
-MINNOW_HOST_DEVICE inline double fast_exp(double x) { return std::exp(x); }
+MINNOW_HOST_DEVICE inline double fast_exp(double x) {
+  return std::exp(x);
+}
 
-/// The normal distribution function Phi and e^(-x^2/2), from which both its density and GELU follow.
+/// The normal distribution function Phi and e^(-x^2/2), from which both its density and GELU
+/// follow.
 template <class T>
 struct NormalCdf {
   T phi;
   T bell;
 };
 
-/// Phi(-|x|) = e^(-x^2/2) t P(t) with t = 1 / (1 + 0.46 |x| / sqrt 2); P is our own least-maximum fit of
-/// erfcx(u) / (2t), good to 2e-9 before rounding and to 2 eps absolute after.
+/// Phi(-|x|) = e^(-x^2/2) t P(t) with t = 1 / (1 + 0.46 |x| / sqrt 2); P is our own least-maximum
+/// fit of erfcx(u) / (2t), good to 2e-9 before rounding and to 2 eps absolute after.
 MINNOW_HOST_DEVICE inline NormalCdf<float> normal_cdf(float x) {
   const float a = x < 0 ? -x : x;
   const float t = 1.0f / (1.0f + 0.325269119f * a);

@@ -10,7 +10,8 @@
 namespace minnow::cpu {
 namespace {
 
-/// The obvious loops, with rows of C in the middle so that the inner loop runs along memory; float64 is for checks.
+/// The obvious loops, with rows of C in the middle so that the inner loop runs along memory;
+/// float64 is for checks.
 void gemm_one(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, double alpha, const double* a,
               int64_t lda, const double* b, int64_t ldb, double beta, double* c, int64_t ldc) {
   const auto at_a = [=](int64_t i, int64_t p) {
@@ -33,10 +34,11 @@ void gemm_one(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, double alpha, c
 void gemm_one(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
               int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
   const auto letter = [](Op op) { return op == Op::none ? 'N' : 'T'; };
-  const dnnl_status_t status = dnnl_sgemm(letter(op_a), letter(op_b), m, n, k, alpha, a, lda, b,
-                                          ldb, beta, c, ldc);
+  const dnnl_status_t status =
+      dnnl_sgemm(letter(op_a), letter(op_b), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   if (status != dnnl_success) {
-    // Only wrong sizes from our own code, or no memory, lead here; kernels do not throw across threads.
+    // Only wrong sizes from our own code, or no memory, lead here; kernels do not throw across
+    // threads.
     std::fprintf(stderr, "dnnl_sgemm(m=%lld, n=%lld, k=%lld) failed with status %d\n",
                  static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k),
                  static_cast<int>(status));
@@ -76,9 +78,9 @@ void gemm_batched(int64_t count, Op op_a, Op op_b, int64_t m, int64_t n, int64_t
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                    \
-  template void gemm<T>(Op, Op, int64_t, int64_t, int64_t, T, const T*, int64_t, const T*,       \
-                        int64_t, T, T*, int64_t);                                                \
+#define MINNOW_INSTANTIATE(T)                                                                     \
+  template void gemm<T>(Op, Op, int64_t, int64_t, int64_t, T, const T*, int64_t, const T*,        \
+                        int64_t, T, T*, int64_t);                                                 \
   template void gemm_batched<T>(int64_t, Op, Op, int64_t, int64_t, int64_t, T, const T*, int64_t, \
                                 int64_t, const T*, int64_t, int64_t, T, T*, int64_t, int64_t);
 MINNOW_INSTANTIATE(float)

@@ -6,20 +6,21 @@
 #include <cstdint>
 
 /// The thin device choice: every op reaches its kernel through this line, as in
-/// MINNOW_KERNEL(x.device(), layernorm_forward<T>)(rows, width, ...). A build without CUDA has the CPU half only.
+/// MINNOW_KERNEL(x.device(), layernorm_forward<T>)(rows, width, ...). A build without CUDA has the
+/// CPU half only.
 #define MINNOW_KERNEL(device, ...) (::minnow::cpu::__VA_ARGS__)
 
 namespace minnow::cpu {
 
-/// Calls f(begin, end) on disjoint ranges that cover [0, n), one range a thread, none shorter than `grain` but the last.
-/// Inside another parallel region it runs on the calling thread. f must not throw.
+/// Calls f(begin, end) on disjoint ranges that cover [0, n), one range a thread, none shorter than
+/// `grain` but the last. Inside another parallel region it runs on the calling thread. f must not
+/// throw.
 template <class F>
 void parallel_for(int64_t n, int64_t grain, F&& f) {
   if (n <= 0) return;
   const int64_t most = (n + std::max<int64_t>(grain, 1) - 1) / std::max<int64_t>(grain, 1);
-  const int threads = omp_in_parallel()
-                          ? 1
-                          : static_cast<int>(std::min<int64_t>(omp_get_max_threads(), most));
+  const int threads =
+      omp_in_parallel() ? 1 : static_cast<int>(std::min<int64_t>(omp_get_max_threads(), most));
   if (threads <= 1) {
     f(int64_t{0}, n);
     return;

@@ -4,15 +4,16 @@
 
 namespace minnow::cpu {
 
-/// y = (x - mean) rstd * weight + bias over each of `rows` rows of `width`; rstd = 1 / sqrt(var + eps), with the biased
-/// variance. weight and bias may be null (1 and 0). Overwrites y; saves mean and rstd [rows].
-/// Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
+/// y = (x - mean) rstd * weight + bias over each of `rows` rows of `width`; rstd = 1 / sqrt(var +
+/// eps), with the biased variance. weight and bias may be null (1 and 0). Overwrites y; saves mean
+/// and rstd [rows]. Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
 template <class T>
 void layernorm_forward(int64_t rows, int64_t width, T eps, const T* x, const T* weight,
                        const T* bias, T* y, T* mean, T* rstd);
 
-/// Overwrites gx [rows, width], which may be gy, and, unless both are null, gweight and gbias [examples, width]: the sums
-/// over the rows of each example, rows / examples each, from which the gradient of any group of examples follows.
+/// Overwrites gx [rows, width], which may be gy, and, unless both are null, gweight and gbias
+/// [examples, width]: the sums over the rows of each example, rows / examples each, from which the
+/// gradient of any group of examples follows.
 template <class T>
 void layernorm_backward(int64_t examples, int64_t rows, int64_t width, const T* x, const T* weight,
                         const T* mean, const T* rstd, const T* gy, T* gx, T* gweight, T* gbias);

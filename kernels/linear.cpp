@@ -28,7 +28,7 @@ void linear_backward(int64_t rows, int64_t in, int64_t out, const T* gy, const T
   gemm(Op::none, Op::none, rows, in, out, T(1), gy, out, w, in, T(0), gx, in);
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                 \
+#define MINNOW_INSTANTIATE(T)                                                                   \
   template void linear_forward<T>(int64_t, int64_t, int64_t, const T*, const T*, const T*, T*); \
   template void linear_backward<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);
 MINNOW_INSTANTIATE(float)

@@ -9,7 +9,8 @@ template <class T>
 void linear_forward(int64_t rows, int64_t in, int64_t out, const T* x, const T* w, const T* bias,
                     T* y);
 
-/// gx[R, in] = gy[R, out] w[out, in]. Overwrites gx. The gradients of w and bias are the forms OuterProduct and RowSum.
+/// gx[R, in] = gy[R, out] w[out, in]. Overwrites gx. The gradients of w and bias are the forms
+/// OuterProduct and RowSum.
 template <class T>
 void linear_backward(int64_t rows, int64_t in, int64_t out, const T* gy, const T* w, T* gx);
 

@@ -36,7 +36,8 @@ template <class T>
 void outer_group_sumsq(int64_t groups, const int64_t* bounds, int64_t in, int64_t out, const T* a,
                        const T* g, double* sumsq) {
   // A tile of the product that stays in the second-level cache beside the operands.
-  const int64_t tile = std::clamp<int64_t>(65536 / std::max<int64_t>(in, 1), 16, std::max<int64_t>(out, 16));
+  const int64_t tile =
+      std::clamp<int64_t>(65536 / std::max<int64_t>(in, 1), 16, std::max<int64_t>(out, 16));
   const int64_t tiles = (out + tile - 1) / tile;
   std::vector<double> parts(static_cast<size_t>(groups * tiles), 0.0);
   parallel_for(groups * tiles, 1, [&](int64_t begin, int64_t end) {
@@ -63,7 +64,8 @@ void outer_group_sumsq(int64_t groups, const int64_t* bounds, int64_t in, int64_
 
 namespace {
 
-/// The rows of one block times their group's coefficient; rows of a group with coefficient 0 become 0.
+/// The rows of one block times their group's coefficient; rows of a group with coefficient 0 become
+/// 0.
 template <class T>
 void scale_rows(int64_t begin, int64_t end, int64_t width, const int64_t* bounds, int64_t groups,
                 const T* g, const double* c, T* scaled) {
@@ -82,10 +84,12 @@ void scale_rows(int64_t begin, int64_t end, int64_t width, const int64_t* bounds
 template <class T>
 void outer_weighted_sum(int64_t groups, const int64_t* bounds, int64_t in, int64_t out, const T* a,
                         const T* g, const double* c, T beta, T* sum) {
-  constexpr int64_t block = 512;  // rows scaled into scratch memory at a time: they stay in the cache
+  constexpr int64_t block =
+      512;  // rows scaled into scratch memory at a time: they stay in the cache
   std::vector<T> scaled(static_cast<size_t>(block * out));
   if (beta == T(0)) std::fill_n(sum, in * out, T(0));
-  // Maximal runs of groups that take part: the operands of the others may be NaN, and 0 times NaN is NaN.
+  // Maximal runs of groups that take part: the operands of the others may be NaN, and 0 times NaN
+  // is NaN.
   for (int64_t j = 0; j < groups;) {
     int64_t last = j;
     while (last < groups && c[last] != 0) ++last;
@@ -101,13 +105,13 @@ void outer_weighted_sum(int64_t groups, const int64_t* bounds, int64_t in, int64
   }
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                    \
-  template void outer_sum<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*);              \
-  template void outer_group_sums<T>(int64_t, const int64_t*, int64_t, int64_t, const T*,         \
-                                    const T*, T, T*, double*);                                   \
-  template void outer_group_sumsq<T>(int64_t, const int64_t*, int64_t, int64_t, const T*,        \
-                                     const T*, double*);                                         \
-  template void outer_weighted_sum<T>(int64_t, const int64_t*, int64_t, int64_t, const T*,       \
+#define MINNOW_INSTANTIATE(T)                                                                      \
+  template void outer_sum<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*);                \
+  template void outer_group_sums<T>(int64_t, const int64_t*, int64_t, int64_t, const T*, const T*, \
+                                    T, T*, double*);                                               \
+  template void outer_group_sumsq<T>(int64_t, const int64_t*, int64_t, int64_t, const T*,          \
+                                     const T*, double*);                                           \
+  template void outer_weighted_sum<T>(int64_t, const int64_t*, int64_t, int64_t, const T*,         \
                                       const T*, const double*, T, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -32,8 +32,8 @@ MINNOW_HOST_DEVICE inline Random4 philox4x32(Random4 counter, uint32_t key0, uin
   return counter;
 }
 
-/// A random sequence, found again from its name alone: (seed, stream, step, example). Element i of it is the same
-/// whatever the batch, the micro-batch, the worker or the device that asks.
+/// A random sequence, found again from its name alone: (seed, stream, step, example). Element i of
+/// it is the same whatever the batch, the micro-batch, the worker or the device that asks.
 struct RandomKey {
   uint64_t seed = 0;
   uint32_t stream = 0;  ///< which use: one dropout layer, the shuffle, an augmentation, ...
@@ -42,7 +42,8 @@ struct RandomKey {
 
   /// Elements 4 * block .. 4 * block + 3, as random words.
   MINNOW_HOST_DEVICE Random4 block(uint32_t block) const {
-    // The upper half of a long example id joins the stream, so that ids beyond 2^32 stay distinct in practice.
+    // The upper half of a long example id joins the stream, so that ids beyond 2^32 stay distinct
+    // in practice.
     const uint32_t high = static_cast<uint32_t>(example >> 32);
     return philox4x32({{block, static_cast<uint32_t>(example), static_cast<uint32_t>(step),
                         stream ^ (high * 0x9E3779B9u)}},
@@ -77,7 +78,8 @@ class RandomSequence {
   }
   /// Standard normal, by Box and Muller.
   double normal() {
-    const double u = (static_cast<double>(word()) + 1.0) * 0x1p-32;  // (0, 1]: its logarithm is finite
+    const double u =
+        (static_cast<double>(word()) + 1.0) * 0x1p-32;  // (0, 1]: its logarithm is finite
     const double v = uniform();
     return std::sqrt(-2.0 * std::log(u)) * std::cos(6.283185307179586 * v);
   }

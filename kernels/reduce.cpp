@@ -8,7 +8,8 @@ namespace minnow::cpu {
 
 template <class T>
 double sum_of_squares(int64_t n, const T* x) {
-  constexpr int64_t run = 1024;  // short enough that the float sum of a run rounds by no more than a few eps
+  constexpr int64_t run =
+      1024;  // short enough that the float sum of a run rounds by no more than a few eps
   double total = 0;
   for (int64_t begin = 0; begin < n; begin += run) {
     const int64_t end = std::min(begin + run, n);
@@ -22,10 +23,13 @@ double sum_of_squares(int64_t n, const T* x) {
 
 namespace {
 
-/// Columns per unit of work: one strip of the result stays in the first-level cache while the rows stream by.
+/// Columns per unit of work: one strip of the result stays in the first-level cache while the rows
+/// stream by.
 constexpr int64_t strip = 1024;
 
-int64_t strips(int64_t width) { return (width + strip - 1) / strip; }
+int64_t strips(int64_t width) {
+  return (width + strip - 1) / strip;
+}
 
 template <class T>
 void add_rows(int64_t begin, int64_t end, int64_t stride, int64_t n, const T* x, T weight, T* sum) {
@@ -79,10 +83,11 @@ void weighted_row_sum(int64_t groups, const int64_t* bounds, int64_t width, cons
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                  \
-  template double sum_of_squares<T>(int64_t, const T*);                                        \
-  template void segment_sums<T>(int64_t, const int64_t*, int64_t, const T*, T, T*, double*);   \
-  template void weighted_row_sum<T>(int64_t, const int64_t*, int64_t, const T*, const double*, T, T*);
+#define MINNOW_INSTANTIATE(T)                                                                     \
+  template double sum_of_squares<T>(int64_t, const T*);                                           \
+  template void segment_sums<T>(int64_t, const int64_t*, int64_t, const T*, T, T*, double*);      \
+  template void weighted_row_sum<T>(int64_t, const int64_t*, int64_t, const T*, const double*, T, \
+                                    T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

@@ -20,9 +20,9 @@ void unary_backward(int64_t n, const T* x, const T* gy, T* gx) {
   });
 }
 
-#define MINNOW_INSTANTIATE(F)                                                       \
-  template void unary_forward<F, float>(int64_t, const float*, float*);             \
-  template void unary_forward<F, double>(int64_t, const double*, double*);          \
+#define MINNOW_INSTANTIATE(F)                                                          \
+  template void unary_forward<F, float>(int64_t, const float*, float*);                \
+  template void unary_forward<F, double>(int64_t, const double*, double*);             \
   template void unary_backward<F, float>(int64_t, const float*, const float*, float*); \
   template void unary_backward<F, double>(int64_t, const double*, const double*, double*);
 MINNOW_UNARY_FUNCTIONS(MINNOW_INSTANTIATE)

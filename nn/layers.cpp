@@ -8,7 +8,9 @@ namespace {
 constexpr double vit_sd = 0.02;
 constexpr double vit_eps = 1e-6;  // of timm's LayerNorms
 
-double fan_in_bound(int64_t fan_in) { return 1 / std::sqrt(static_cast<double>(fan_in)); }
+double fan_in_bound(int64_t fan_in) {
+  return 1 / std::sqrt(static_cast<double>(fan_in));
+}
 
 Parameter undecayed(Tensor value) {
   return {.name = "", .value = std::move(value), .trainable = true, .decay = false};
@@ -95,7 +97,9 @@ void MultiHeadAttention::collect(const std::string& prefix, Parameters& into) {
 }
 
 Mlp::Mlp(int64_t width, int64_t hidden, double dropout, Init& init)
-    : fc1(width, hidden, init, Start::vit), fc2(hidden, width, init, Start::vit), dropout_(dropout) {}
+    : fc1(width, hidden, init, Start::vit),
+      fc2(hidden, width, init, Start::vit),
+      dropout_(dropout) {}
 
 Var Mlp::forward(const Var& x) const {
   const Var hidden = dropout(gelu(fc1.forward(x)), dropout_);  // [B, T, hidden]

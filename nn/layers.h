@@ -6,8 +6,8 @@
 
 namespace minnow::nn {
 
-/// How a Linear or Conv2d starts: timm's ViT (truncated normal of 0.02, zero bias) or PyTorch's default (uniform within
-/// 1 / sqrt(fan in), weight and bias).
+/// How a Linear or Conv2d starts: timm's ViT (truncated normal of 0.02, zero bias) or PyTorch's
+/// default (uniform within 1 / sqrt(fan in), weight and bias).
 enum class Start { vit, fan_in };
 
 /// x [..., in] -> [..., out].
@@ -101,7 +101,8 @@ class Mlp final : public Module {
   double dropout_;
 };
 
-/// A pre-norm transformer block: x + attn(norm1(x)), then x + mlp(norm2(x)), each branch under drop-path.
+/// A pre-norm transformer block: x + attn(norm1(x)), then x + mlp(norm2(x)), each branch under
+/// drop-path.
 class Block final : public Module {
  public:
   Block(int64_t width, int64_t heads, int64_t hidden, double dropout, double drop_path, Init& init);

@@ -20,8 +20,8 @@ class MlpModel final : public Model {
   std::vector<std::unique_ptr<Linear>> layers_;
 };
 
-/// conv1 3x3 - norm1 - ReLU - max pool - conv2 3x3 of stride 2 in two groups - norm2 - ReLU - global average - head,
-/// with GroupNorm: a small net whose every layer is another bilinear form.
+/// conv1 3x3 - norm1 - ReLU - max pool - conv2 3x3 of stride 2 in two groups - norm2 - ReLU -
+/// global average - head, with GroupNorm: a small net whose every layer is another bilinear form.
 class ConvNet final : public Model {
  public:
   ConvNet(int64_t channels, int64_t width, int64_t norm_groups, int64_t classes, Init init);
@@ -39,7 +39,7 @@ class ConvNet final : public Model {
 /// What a recipe says of the model, and what its data add: image, channels and classes.
 struct ModelConfig {
   std::string name = "vit";
-  VitConfig vit = {};                     ///< image, channels and classes hold for every model
+  VitConfig vit = {};                   ///< image, channels and classes hold for every model
   std::vector<int64_t> hidden = {256};  ///< of "mlp"
   int64_t width = 32;                   ///< of "convnet"
 };

@@ -19,7 +19,9 @@ Tensor filled(const Shape& shape, Draw draw) {
 
 }  // namespace
 
-Tensor Init::constant(const Shape& shape, double value) { return Tensor::full(shape, value); }
+Tensor Init::constant(const Shape& shape, double value) {
+  return Tensor::full(shape, value);
+}
 
 Tensor Init::normal(const Shape& shape, double sd) {
   RandomSequence random = next();

@@ -8,8 +8,8 @@
 
 namespace minnow::nn {
 
-/// Draws initial values. Every parameter has a random sequence of its own, so that a layer's values do not depend on
-/// the sizes of the layers before it.
+/// Draws initial values. Every parameter has a random sequence of its own, so that a layer's values
+/// do not depend on the sizes of the layers before it.
 class Init {
  public:
   explicit Init(uint64_t seed) : seed_(seed) {}
@@ -28,7 +28,8 @@ class Init {
   uint64_t count_ = 0;
 };
 
-/// Something with parameters. Neither copied nor moved: tapes and optimizers hold the parameters' addresses.
+/// Something with parameters. Neither copied nor moved: tapes and optimizers hold the parameters'
+/// addresses.
 class Module {
  public:
   Module() = default;

@@ -33,13 +33,15 @@ Vit::Vit(const VitConfig& config, Init init)
   };
   cls_token_ = undecayed(init.normal({1, 1, config.dim}, 1e-6));
   pos_embed_ = undecayed(init.truncated_normal({1, tokens, config.dim}, 0.02));
-  patch_weight_ = undecayed(
-      init.uniform({config.dim, config.channels, config.patch, config.patch}, bound));
+  patch_weight_ =
+      undecayed(init.uniform({config.dim, config.channels, config.patch, config.patch}, bound));
   patch_weight_.decay = true;
   patch_bias_ = undecayed(init.uniform({config.dim}, bound));
-  const auto hidden = static_cast<int64_t>(std::lround(static_cast<double>(config.dim) * config.mlp_ratio));
+  const auto hidden =
+      static_cast<int64_t>(std::lround(static_cast<double>(config.dim) * config.mlp_ratio));
   for (int64_t i = 0; i < config.depth; ++i) {
-    const double share = config.depth == 1 ? 0 : static_cast<double>(i) / static_cast<double>(config.depth - 1);
+    const double share =
+        config.depth == 1 ? 0 : static_cast<double>(i) / static_cast<double>(config.depth - 1);
     blocks_.push_back(std::make_unique<Block>(config.dim, config.heads, hidden, config.dropout,
                                               config.drop_path * share, init));
   }
@@ -50,11 +52,11 @@ Var Vit::forward(const Var& x) const {
             x.dim(3) == config_.image,
         "vit: pictures must be [B, {}, {}, {}]; got {}", config_.channels, config_.image,
         config_.image, to_string(x.shape()));
-  Var h = patch_embed(x, patch_weight_, &patch_bias_);            // [B, T - 1, D]
-  h = add_parameter(prepend_token(h, cls_token_), pos_embed_);    // [B, T, D]
+  Var h = patch_embed(x, patch_weight_, &patch_bias_);          // [B, T - 1, D]
+  h = add_parameter(prepend_token(h, cls_token_), pos_embed_);  // [B, T, D]
   h = dropout(h, config_.dropout);
   for (const auto& block : blocks_) h = block->forward(h);
-  return head_.forward(select_token(norm_.forward(h), 0));        // [B, classes]
+  return head_.forward(select_token(norm_.forward(h), 0));  // [B, classes]
 }
 
 void Vit::collect(const std::string& prefix, Parameters& into) {

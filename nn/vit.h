@@ -14,9 +14,9 @@ struct VitConfig {
   double drop_path = 0;  ///< of the last block; grows linearly from 0 at the first
 };
 
-/// Vision transformer with timm's names, shapes, initialisation and LayerNorm eps of 1e-6: class token, learned
-/// positions, pre-norm blocks, logits from the class token.
-/// Source: Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021.
+/// Vision transformer with timm's names, shapes, initialisation and LayerNorm eps of 1e-6: class
+/// token, learned positions, pre-norm blocks, logits from the class token. Source: Dosovitskiy et
+/// al., "An image is worth 16x16 words", ICLR 2021.
 class Vit final : public Model {
  public:
   Vit(const VitConfig& config, Init init);
@@ -25,8 +25,8 @@ class Vit final : public Model {
 
  private:
   VitConfig config_;
-  Parameter cls_token_;  // [1, 1, D]
-  Parameter pos_embed_;  // [1, T, D]
+  Parameter cls_token_;                  // [1, 1, D]
+  Parameter pos_embed_;                  // [1, T, D]
   Parameter patch_weight_, patch_bias_;  // [D, C, p, p], [D]
   std::vector<std::unique_ptr<Block>> blocks_;
   LayerNorm norm_;

@@ -21,19 +21,20 @@ struct Work {
 /// One set of shapes for an op, with the op's options bound into its functions.
 struct Sample {
   std::string label;
-  std::vector<Shape> inputs;      ///< values that need a gradient; the leading axis is the example
+  std::vector<Shape> inputs;  ///< values that need a gradient; the leading axis is the example
   std::vector<Shape> parameters;
-  /// The op on the examples [begin, end): `inputs` hold just those; what else an example owns (ids, labels, lengths)
-  /// the function slices itself.
+  /// The op on the examples [begin, end): `inputs` hold just those; what else an example owns (ids,
+  /// labels, lengths) the function slices itself.
   std::function<Var(Tape&, const Vars& inputs, const ParameterRefs&, int64_t begin, int64_t end)>
       forward;
   /// The formula as a reader would write it down, in float64.
   std::function<Tensor(const Tensors& inputs, const Tensors& parameters)> reference;
-  /// Roundings on the longest path to one output: the float32 bound is terms * eps * (largest magnitude).
+  /// Roundings on the longest path to one output: the float32 bound is terms * eps * (largest
+  /// magnitude).
   double terms = 8;
   /// Moves random inputs away from where the op has no derivative; null: nothing to move.
   std::function<void(const Tensors& inputs)> adjust;
-  int64_t examples = 0;  ///< B where no input says it
+  int64_t examples = 0;              ///< B where no input says it
   Work forward_work, backward_work;  ///< of benchmark samples
 };
 
@@ -43,9 +44,9 @@ struct ErrorCase {
   std::function<void(Tape&)> run;
 };
 
-/// Everything that is known about one op. The harness derives from it: float32 and float64 against the reference,
-/// gradients against finite differences, grouped results against the loop, the sum over groups against the plain
-/// gradient, two runs to the bit, and the benchmark.
+/// Everything that is known about one op. The harness derives from it: float32 and float64 against
+/// the reference, gradients against finite differences, grouped results against the loop, the sum
+/// over groups against the plain gradient, two runs to the bit, and the benchmark.
 struct OpCase {
   std::string name;
   std::vector<Sample> samples = {};

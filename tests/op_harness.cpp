@@ -21,7 +21,8 @@ double largest(const Tensor& x) {
 }
 
 /// Every element within `bound` of the expected one.
-void expect_close(const Tensor& got, const Tensor& expected, double bound, const std::string& what) {
+void expect_close(const Tensor& got, const Tensor& expected, double bound,
+                  const std::string& what) {
   ASSERT_EQ(got.shape(), expected.shape()) << what;
   const auto a = got.to(DType::float64).to_vector<double>();
   const auto b = expected.to(DType::float64).to_vector<double>();
@@ -47,8 +48,9 @@ void forward_matches_reference(const Sample& sample) {
   expect_close(single.forward(), expected, rounding(sample.terms, magnitude, eps32), "float32");
 }
 
-/// Central differences in float64: for step h the error is h^2 f''' / 6 from the series and eps f / h from rounding,
-/// both below 1e-8 of the magnitudes at hand for h = 1e-5 unless f''' is in the hundreds.
+/// Central differences in float64: for step h the error is h^2 f''' / 6 from the series and eps f /
+/// h from rounding, both below 1e-8 of the magnitudes at hand for h = 1e-5 unless f''' is in the
+/// hundreds.
 void gradients_match_differences(const Sample& sample) {
   OpRun run(sample, DType::float64);
   const Gradients got = run.gradients();
@@ -79,7 +81,8 @@ void gradients_match_differences(const Sample& sample) {
 void float32_gradients_match_float64(const Sample& sample) {
   OpRun exact(sample, DType::float64), single(sample, DType::float32);
   const Gradients expected = exact.gradients(), got = single.gradients();
-  // A gradient passes through the op's roundings twice; a parameter's is a sum over the examples besides.
+  // A gradient passes through the op's roundings twice; a parameter's is a sum over the examples
+  // besides.
   const double terms = 4 * sample.terms + 4 * static_cast<double>(exact.examples());
   for (size_t i = 0; i < exact.inputs.size(); ++i) {
     const double bound = rounding(terms, largest(expected.inputs[i]), eps32);
@@ -115,8 +118,9 @@ std::vector<Grouping> groupings(int64_t examples) {
   return all;
 }
 
-/// Norms and updates of every strategy and several waves against every group run alone, in float64: the same sums in
-/// another order, so they agree to the rounding of a sum of some hundreds of terms.
+/// Norms and updates of every strategy and several waves against every group run alone, in float64:
+/// the same sums in another order, so they agree to the rounding of a sum of some hundreds of
+/// terms.
 void groups_match_the_loop(const Sample& sample) {
   OpRun run(sample, DType::float64);
   if (run.parameters.empty()) GTEST_SKIP() << "no parameters";
@@ -138,7 +142,8 @@ void groups_match_the_loop(const Sample& sample) {
         }
         for (size_t l = 0; l < parameters.size(); ++l) {
           const double bound = 1e-12 * std::max(1.0, largest(oracle.update[l]));
-          expect_close(got.update[l], oracle.update[l], bound, fmt::format("{}, parameter {}", what, l));
+          expect_close(got.update[l], oracle.update[l], bound,
+                       fmt::format("{}, parameter {}", what, l));
         }
       }
     }
@@ -150,7 +155,8 @@ void groups_add_up_to_the_plain_gradient(const Sample& sample) {
   if (run.parameters.empty()) GTEST_SKIP() << "no parameters";
   const int64_t examples = run.examples();
   const Gradients plain = run.gradients();
-  const auto each = group_gradients(run.parameter_list(), Grouping::runs(examples, 1), run.loss_fn());
+  const auto each =
+      group_gradients(run.parameter_list(), Grouping::runs(examples, 1), run.loss_fn());
   for (size_t l = 0; l < each.size(); ++l) {
     Tensor sum = Tensor::zeros(plain.parameters[l].shape(), DType::float64);
     for (int64_t i = 0; i < each[l].numel(); ++i) {

@@ -30,7 +30,8 @@ Var weighted_losses(const Var& y, const Tensor& weights) {
                            const Tensor s = seed.to(DType::float64);
                            Tensor gy = Tensor::empty(shape, DType::float64);
                            for (int64_t i = 0; i < gy.numel(); ++i) {
-                             gy.data<double>()[i] = s.data<double>()[i / each] * w.data<double>()[i];
+                             gy.data<double>()[i] =
+                                 s.data<double>()[i / each] * w.data<double>()[i];
                            }
                            back.give(slot, gy.to(dtype));
                          });

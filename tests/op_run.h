@@ -9,7 +9,8 @@ struct Gradients {
   Tensors inputs, parameters;
 };
 
-/// A sample with concrete numbers, in float32 or float64: the same numbers in both, exact in float32.
+/// A sample with concrete numbers, in float32 or float64: the same numbers in both, exact in
+/// float32.
 class OpRun {
  public:
   OpRun(const Sample& sample, DType dtype);
@@ -47,7 +48,8 @@ Var weighted_losses(const Var& y, const Tensor& weights);
 /// Keeps plain gradients: sums over all examples.
 class SumSink : public GradSink {
  public:
-  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool shared) override;
+  void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
+            bool shared) override;
   std::unordered_map<const Parameter*, Tensor> gradients;
 };
 

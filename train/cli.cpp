@@ -8,7 +8,8 @@
 namespace minnow {
 namespace {
 
-constexpr const char* kRecipeHelp = "a recipe file (TOML), and key=value settings, which win over it";
+constexpr const char* kRecipeHelp =
+    "a recipe file (TOML), and key=value settings, which win over it";
 
 /// What was asked for on the command line.
 struct Request {
@@ -20,10 +21,13 @@ struct Request {
 
 CLI::App* add_train(CLI::App& app, Request& request) {
   CLI::App* train = app.add_subcommand("train", "Train a model, or go on with a run");
-  train->add_option("arguments", request.arguments, kRecipeHelp)->type_name("[RECIPE.toml] [KEY=VALUE...]");
+  train->add_option("arguments", request.arguments, kRecipeHelp)
+      ->type_name("[RECIPE.toml] [KEY=VALUE...]");
   train->footer(
-      "A value is a TOML value (data.mean=[0.5,0.5,0.5]); what is none is a string. The run writes config.toml,\n"
-      "metrics.jsonl and checkpoints into its folder. Ctrl-C ends it after the step at hand, with a checkpoint.\n"
+      "A value is a TOML value (data.mean=[0.5,0.5,0.5]); what is none is a string. The run writes "
+      "config.toml,\n"
+      "metrics.jsonl and checkpoints into its folder. Ctrl-C ends it after the step at hand, with "
+      "a checkpoint.\n"
       "\nExamples:\n"
       "  minnow train clip.rule=min clip.micro_batch=4\n"
       "  minnow train recipe.toml optim.lr=3e-4 run.dir=runs/mine\n"
@@ -33,12 +37,16 @@ CLI::App* add_train(CLI::App& app, Request& request) {
 }
 
 CLI::App* add_eval(CLI::App& app, Request& request) {
-  CLI::App* eval = app.add_subcommand("eval", "Loss and accuracy of saved weights on the test split");
-  eval->add_option("weights", request.source, "a run folder, a checkpoint, or a safetensors file")->required();
-  eval->add_option("arguments", request.arguments, kRecipeHelp)->type_name("[RECIPE.toml] [KEY=VALUE...]");
+  CLI::App* eval =
+      app.add_subcommand("eval", "Loss and accuracy of saved weights on the test split");
+  eval->add_option("weights", request.source, "a run folder, a checkpoint, or a safetensors file")
+      ->required();
+  eval->add_option("arguments", request.arguments, kRecipeHelp)
+      ->type_name("[RECIPE.toml] [KEY=VALUE...]");
   eval->add_flag("--json", request.json, "print one JSON object");
-  eval->footer("Weights that minnow wrote carry their configuration; settings given here win over it.\n"
-               "`minnow train --help` lists the keys.");
+  eval->footer(
+      "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
+      "`minnow train --help` lists the keys.");
   return eval;
 }
 
@@ -59,29 +67,37 @@ int report(Command&& command) {
 }
 
 bool has_command(CLI::App& app, const std::string& name) {
-  return !app.get_subcommands([&](CLI::App* command) { return command->get_name() == name; }).empty();
+  return !app.get_subcommands([&](CLI::App* command) { return command->get_name() == name; })
+              .empty();
 }
 
 int help(CLI::App& app, const std::string& topic) {
   check(topic.empty() || has_command(app, topic), "help: there is no command {}", topic);
-  fmt::print("{}", topic.empty() ? app.help() : app.get_subcommand(topic)->help("minnow"));
+  // app.help() would be that of the command `help` itself.
+  fmt::print("{}", topic.empty()
+                       ? app.get_formatter()->make_help(&app, "minnow", CLI::AppFormatMode::Normal)
+                       : app.get_subcommand(topic)->help("minnow"));
   return 0;
 }
 
 }  // namespace
 
 int run_program(int argc, const char* const* argv) {
-  CLI::App app("Deep learning whose backward pass speaks groups of examples: adaptive micro-batch clipping at the\n"
-               "cost of plain training.",
-               "minnow");
+  CLI::App app(
+      "Deep learning whose backward pass speaks groups of examples: adaptive micro-batch clipping "
+      "at the\n"
+      "cost of plain training.",
+      "minnow");
   app.set_version_flag("--version", version(), "print the version");
   app.require_subcommand(1);
   app.get_formatter()->column_width(26);
   Request request;
   CLI::App* train = add_train(app, request);
   CLI::App* eval = add_eval(app, request);
-  CLI::App* demo = app.add_subcommand("demo", "Train a small model with and without clipping, in about two minutes");
-  demo->add_option("arguments", request.arguments, "settings that win over the demo's own")->type_name("[KEY=VALUE...]");
+  CLI::App* demo = app.add_subcommand(
+      "demo", "Train a small model with and without clipping, in about two minutes");
+  demo->add_option("arguments", request.arguments, "settings that win over the demo's own")
+      ->type_name("[KEY=VALUE...]");
   const CLI::App* info = app.add_subcommand("info", "What this build and this machine can do");
   CLI::App* help_command = app.add_subcommand("help", "Help on a command");
   help_command->add_option("command", request.topic, "its name");

@@ -3,14 +3,15 @@
 #include <string>
 #include <vector>
 
-/// The commands of the program `minnow`. Each takes the arguments after its name, throws Error for wrong ones and
-/// RunError for a run that failed, and returns the exit status.
+/// The commands of the program `minnow`. Each takes the arguments after its name, throws Error for
+/// wrong ones and RunError for a run that failed, and returns the exit status.
 namespace minnow {
 
 inline constexpr int kExitInterrupted = 130;
 
-/// The whole program: parses the command line, runs a command, and turns what it throws into one message on stderr and
-/// an exit status: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted.
+/// The whole program: parses the command line, runs a command, and turns what it throws into one
+/// message on stderr and an exit status: 0 done, 1 the run failed, 2 the input is wrong, 130
+/// interrupted.
 int run_program(int argc, const char* const* argv);
 
 /// [RECIPE.toml] [key=value...]

@@ -119,18 +119,19 @@ void collect(const toml::table& table, const std::string& prefix, const std::str
   for (const auto& [name, node] : table) {
     const std::string full = prefix + std::string(name.str());
     const std::string where = fmt::format("{}:{}: ", source, node.source().begin.line);
-    if (const toml::table* section = node.as_table(); section && is_section(full + ".")) {
+    const toml::table* section = node.as_table();
+    // The leaves of a section that does not exist name the keys that do not exist.
+    const bool unknown = section != nullptr && !section->empty() && find_key(full) == nullptr;
+    if (section != nullptr && (unknown || is_section(full + "."))) {
       collect(*section, full + ".", source, into);
-    } else if (section != nullptr && !section->empty() && find_key(full) == nullptr) {
-      collect(*section, full + ".", source, into);  // the leaves name the keys that do not exist
     } else {
       into.push_back({full, &node, where, {}});
     }
   }
 }
 
-/// Sets all that one place says. Saying how long to train twice in one place is a contradiction; in two places, the
-/// later one has the last word.
+/// Sets all that one place says. Saying how long to train twice in one place is a contradiction; in
+/// two places, the later one has the last word.
 void assign_all(Config& config, const std::vector<Said>& all) {
   bool epochs = false, steps = false;
   for (const Said& said : all) {
@@ -140,8 +141,8 @@ void assign_all(Config& config, const std::vector<Said>& all) {
   }
   auto& train = config.train;
   check(!(epochs && steps && train.epochs > 0 && train.steps > 0),
-        "{}train.epochs and train.steps are both given ({} and {}); keep one of them", all.front().where,
-        train.epochs, train.steps);
+        "{}train.epochs and train.steps are both given ({} and {}); keep one of them",
+        all.front().where, train.epochs, train.steps);
   if (steps && train.steps > 0) train.epochs = 0;
   if (epochs && train.epochs > 0) train.steps = 0;
 }
@@ -151,7 +152,8 @@ toml::table parse(std::string_view text, const std::string& source) {
     return toml::parse(text, source);
   } catch (const toml::parse_error& error) {
     const auto begin = error.source().begin;
-    throw Error(fmt::format("{}:{}:{}: no valid TOML: {}", source, begin.line, begin.column, error.description()));
+    throw Error(fmt::format("{}:{}:{}: no valid TOML: {}", source, begin.line, begin.column,
+                            error.description()));
   }
 }
 
@@ -172,11 +174,18 @@ bool is_override(const std::string& argument) {
   return equals != std::string::npos && argument.find('/') > equals;
 }
 
-std::string toml_text(bool value) { return value ? "true" : "false"; }
-std::string toml_text(int64_t value) { return std::to_string(value); }
-std::string toml_text(uint64_t value) { return std::to_string(value); }
+std::string toml_text(bool value) {
+  return value ? "true" : "false";
+}
+std::string toml_text(int64_t value) {
+  return std::to_string(value);
+}
+std::string toml_text(uint64_t value) {
+  return std::to_string(value);
+}
 
-/// The shortest digits that read back as the same number, and a point where TOML would see an integer.
+/// The shortest digits that read back as the same number, and a point where TOML would see an
+/// integer.
 std::string toml_text(double value) {
   const std::string digits = fmt::format("{}", value);
   return digits.find_first_not_of("-0123456789") == std::string::npos ? digits + ".0" : digits;
@@ -192,6 +201,7 @@ std::string toml_text(const std::string& value) {
 template <class T>
 std::string toml_text(const std::vector<T>& values) {
   std::vector<std::string> texts;
+  texts.reserve(values.size());
   for (const T& value : values) texts.push_back(toml_text(value));
   return fmt::format("[{}]", fmt::join(texts, ", "));
 }
@@ -278,21 +288,27 @@ void apply_arguments(Config& config, std::span<const std::string> arguments) {
 void check_config(const Config& config) {
   const auto& [train, clip] = std::tie(config.train, config.clip);
   check(config.device != "cuda", "device: this build has no CUDA; say device=cpu or leave it out");
-  check(config.precision == "f32", "precision: this build computes in f32 only; got {}", config.precision);
-  check(train.epochs > 0 || train.steps > 0, "train.epochs: nothing to do; give train.epochs or train.steps");
-  check(train.batch >= clip.micro_batch, "train.batch: {} examples are fewer than a micro-batch, clip.micro_batch = {}",
-        train.batch, clip.micro_batch);
+  check(config.precision == "f32", "precision: this build computes in f32 only; got {}",
+        config.precision);
+  check(train.epochs > 0 || train.steps > 0,
+        "train.epochs: nothing to do; give train.epochs or train.steps");
+  check(train.batch >= clip.micro_batch,
+        "train.batch: {} examples are fewer than a micro-batch, clip.micro_batch = {}", train.batch,
+        clip.micro_batch);
   check(config.betas.size() == 2, "optim.betas: expected two numbers; got {}", config.betas.size());
   check(config.schedule.min_lr <= config.optim.lr, "schedule.min_lr: {} is above optim.lr = {}",
         config.schedule.min_lr, config.optim.lr);
-  check(clip.scope != "domain", "clip.scope: \"domain\" needs data whose examples carry domains; {} has none",
+  check(clip.scope != "domain",
+        "clip.scope: \"domain\" needs data whose examples carry domains; {} has none",
         config.data.set.name);
-  check(!config.optim.nesterov || config.optim.momentum > 0, "optim.nesterov: needs optim.momentum above 0");
+  check(!config.optim.nesterov || config.optim.momentum > 0,
+        "optim.nesterov: needs optim.momentum above 0");
   const int64_t model = config.model.vit.image, data = config.data.set.image_size;
-  check(model == 0 || data == 0 || model == data, "model.image: {} does not fit data.image = {}", model, data);
+  check(model == 0 || data == 0 || model == data, "model.image: {} does not fit data.image = {}",
+        model, data);
   const auto& vit = config.model.vit;
-  check(config.model.name != "vit" || vit.dim % vit.heads == 0, "model.heads: must divide model.dim; got {} and {}",
-        vit.heads, vit.dim);
+  check(config.model.name != "vit" || vit.dim % vit.heads == 0,
+        "model.heads: must divide model.dim; got {} and {}", vit.heads, vit.dim);
 }
 
 std::string to_toml(const Config& config) {

@@ -8,16 +8,16 @@
 #include <vector>
 
 #include "data/open.h"
-#include "engine/groups.h"
 #include "engine/grouped_backward.h"
+#include "engine/groups.h"
 #include "nn/models.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
 namespace minnow {
 
-/// Everything that a recipe can say about a run. The keys, their help and their limits are the table in
-/// train/config_keys.cpp; the values here are the defaults.
+/// Everything that a recipe can say about a run. The keys, their help and their limits are the
+/// table in train/config_keys.cpp; the values here are the defaults.
 struct Config {
   uint64_t seed = 0;
   std::string device = "auto";
@@ -59,7 +59,8 @@ struct Config {
 
   struct Run {
     std::string dir, save;
-    std::string resume;  ///< empty: a new run; "true": the one in `dir`; otherwise a folder or a checkpoint
+    std::string
+        resume;  ///< empty: a new run; "true": the one in `dir`; otherwise a folder or a checkpoint
     int64_t checkpoint_every = 0;
   } run;
 
@@ -78,26 +79,30 @@ struct Config {
   OptimizerConfig optimizer() const;
   ClipRule clip_rule() const;
   GroupedOptions grouped_options() const;
-  /// Whether a step looks at micro-batches; otherwise the batch is one group, and training is plain.
+  /// Whether a step looks at micro-batches; otherwise the batch is one group, and training is
+  /// plain.
   bool uses_groups() const { return clip.rule != "none" || log.norms; }
 };
 
-/// Sets what a TOML text or file says. Throws Error, with file and line, for a key that does not exist (and names the
-/// nearest one), a value of another type or out of its limits, and for both train.epochs and train.steps.
+/// Sets what a TOML text or file says. Throws Error, with file and line, for a key that does not
+/// exist (and names the nearest one), a value of another type or out of its limits, and for both
+/// train.epochs and train.steps.
 void apply_toml(Config& config, std::string_view text, const std::string& source);
 void apply_file(Config& config, const std::filesystem::path& path);
 
-/// Sets what `key=value` arguments say, in their order. A value is a TOML value; what is none is a string.
+/// Sets what `key=value` arguments say, in their order. A value is a TOML value; what is none is a
+/// string.
 void apply_overrides(Config& config, std::span<const std::string> arguments);
 
-/// The arguments of a command: at most one recipe file, and overrides, which win over the file wherever they stand.
+/// The arguments of a command: at most one recipe file, and overrides, which win over the file
+/// wherever they stand.
 void apply_arguments(Config& config, std::span<const std::string> arguments);
 
 /// Rules between keys, and what this build cannot do. Throws Error that names the keys.
 void check_config(const Config& config);
 
-/// The configuration as TOML; apply_toml of it gives the same configuration. run.resume is left out: how a run was
-/// started does not describe it.
+/// The configuration as TOML; apply_toml of it gives the same configuration. run.resume is left
+/// out: how a run was started does not describe it.
 std::string to_toml(const Config& config);
 
 /// The keys whose values differ, in the order of the table.

@@ -9,26 +9,43 @@
 namespace minnow {
 namespace {
 
-Limits any() { return {}; }
-Limits at_least(double low) { return {.low = low}; }
-Limits above(double low) { return {.low = low, .low_open = true}; }
-Limits share() { return {.low = 0, .high = 1}; }
-Limits share_below_one() { return {.low = 0, .high = 1, .high_open = true}; }
-Limits one_of(std::vector<std::string> names) { return {.names = std::move(names)}; }
+Limits any() {
+  return {};
+}
+Limits at_least(double low) {
+  return {.low = low};
+}
+Limits above(double low) {
+  return {.low = low, .low_open = true};
+}
+Limits share() {
+  return {.low = 0, .high = 1};
+}
+Limits share_below_one() {
+  return {.low = 0, .high = 1, .high_open = true};
+}
+Limits one_of(std::vector<std::string> names) {
+  return {.names = std::move(names)};
+}
 
 #define FIELD(member) [](Config& c) -> Field { return &c.member; }
 
 std::vector<Key> model_keys() {
   return {
       {"model.name", FIELD(model.name), one_of({"vit", "mlp", "convnet"}), "the kind of model"},
-      {"model.image", FIELD(model.vit.image), at_least(0), "side of its pictures; 0: as the data has them"},
+      {"model.image", FIELD(model.vit.image), at_least(0),
+       "side of its pictures; 0: as the data has them"},
       {"model.patch", FIELD(model.vit.patch), at_least(1), "vit: side of a patch"},
       {"model.dim", FIELD(model.vit.dim), at_least(1), "vit: width"},
       {"model.depth", FIELD(model.vit.depth), at_least(1), "vit: blocks"},
-      {"model.heads", FIELD(model.vit.heads), at_least(1), "vit: attention heads; divides model.dim"},
-      {"model.mlp_ratio", FIELD(model.vit.mlp_ratio), above(0), "vit: hidden units of a block's MLP / model.dim"},
-      {"model.drop_path", FIELD(model.vit.drop_path), share_below_one(), "vit: chance that the last block is skipped"},
-      {"model.dropout", FIELD(model.vit.dropout), share_below_one(), "vit: chance that an activation is dropped"},
+      {"model.heads", FIELD(model.vit.heads), at_least(1),
+       "vit: attention heads; divides model.dim"},
+      {"model.mlp_ratio", FIELD(model.vit.mlp_ratio), above(0),
+       "vit: hidden units of a block's MLP / model.dim"},
+      {"model.drop_path", FIELD(model.vit.drop_path), share_below_one(),
+       "vit: chance that the last block is skipped"},
+      {"model.dropout", FIELD(model.vit.dropout), share_below_one(),
+       "vit: chance that an activation is dropped"},
       {"model.hidden", FIELD(model.hidden), at_least(1), "mlp: units of each hidden layer"},
       {"model.width", FIELD(model.width), at_least(1), "convnet: channels"},
   };
@@ -36,22 +53,31 @@ std::vector<Key> model_keys() {
 
 std::vector<Key> data_keys() {
   return {
-      {"data.name", FIELD(data.set.name), one_of(dataset_names()), "the data set; shapes is built in"},
+      {"data.name", FIELD(data.set.name), one_of(dataset_names()),
+       "the data set; shapes is built in"},
       {"data.path", FIELD(data.set.path), any(), "its folder"},
       {"data.image", FIELD(data.set.image_size), at_least(0),
-       "side of the pictures, which imagefolder resizes and crops; 0: the data set's own, or model.image"},
-      {"data.limit", FIELD(data.set.limit), at_least(0), "use so many examples of each split; 0: all"},
-      {"data.workers", FIELD(data.workers), at_least(0), "threads that prepare batches; 0: between the steps"},
+       "side of the pictures, which imagefolder resizes and crops; 0: the data set's own, or "
+       "model.image"},
+      {"data.limit", FIELD(data.set.limit), at_least(0),
+       "use so many examples of each split; 0: all"},
+      {"data.workers", FIELD(data.workers), at_least(0),
+       "threads that prepare batches; 0: between the steps"},
       {"data.shuffle", FIELD(data.shuffle), any(), "a new order in every epoch"},
-      {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip"}), "random changes of training pictures"},
-      {"data.pad", FIELD(data.pad), at_least(0), "crop_flip: pixels added on every side before the crop"},
-      {"data.mean", FIELD(data.mean), any(), "of the pixels in 0..1, one or one per channel; []: the usual ones"},
+      {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip"}),
+       "random changes of training pictures"},
+      {"data.pad", FIELD(data.pad), at_least(0),
+       "crop_flip: pixels added on every side before the crop"},
+      {"data.mean", FIELD(data.mean), any(),
+       "of the pixels in 0..1, one or one per channel; []: the usual ones"},
       {"data.std", FIELD(data.std), above(0), "likewise, their standard deviation"},
-      {"data.cache", FIELD(data.cache), at_least(0), "imagefolder: MiB of decoded pictures to keep"},
+      {"data.cache", FIELD(data.cache), at_least(0),
+       "imagefolder: MiB of decoded pictures to keep"},
       {"data.train_size", FIELD(data.set.train_size), at_least(1), "shapes: training pictures"},
       {"data.test_size", FIELD(data.set.test_size), at_least(1), "shapes: test pictures"},
       {"data.seed", FIELD(data.set.seed), any(), "of the pictures of shapes, and of the draggers"},
-      {"data.draggers", FIELD(data.set.dragger_fraction), share(), "share of the training examples spoilt and marked"},
+      {"data.draggers", FIELD(data.set.dragger_fraction), share(),
+       "share of the training examples spoilt and marked"},
       {"data.dragger_kind", FIELD(data.set.dragger_kind), one_of({"label", "noise", "mix"}),
        "a wrong label, a picture of noise, or half of each"},
   };
@@ -59,20 +85,26 @@ std::vector<Key> data_keys() {
 
 std::vector<Key> training_keys() {
   return {
-      {"train.epochs", FIELD(train.epochs), at_least(0), "passes over the data; or say train.steps"},
+      {"train.epochs", FIELD(train.epochs), at_least(0),
+       "passes over the data; or say train.steps"},
       {"train.steps", FIELD(train.steps), at_least(0), "optimizer steps, in place of train.epochs"},
       {"train.batch", FIELD(train.batch), at_least(1), "examples per step"},
-      {"train.wave", FIELD(train.wave), at_least(0), "examples that pass the model at a time; 0: what fits clip.memory_budget"},
-      {"train.label_smoothing", FIELD(train.label_smoothing), share(), "share of the target spread over all classes"},
-      {"train.eval_every", FIELD(train.eval_every), at_least(0), "epochs between evaluations on the test split; 0: never"},
+      {"train.wave", FIELD(train.wave), at_least(0),
+       "examples that pass the model at a time; 0: what fits clip.memory_budget"},
+      {"train.label_smoothing", FIELD(train.label_smoothing), share(),
+       "share of the target spread over all classes"},
+      {"train.eval_every", FIELD(train.eval_every), at_least(0),
+       "epochs between evaluations on the test split; 0: never"},
       {"optim.name", FIELD(optim.name), one_of({"sgd", "adam", "adamw"}), "the optimizer"},
       {"optim.lr", FIELD(optim.lr), at_least(0), "learning rate, after the warm-up"},
-      {"optim.weight_decay", FIELD(optim.weight_decay), at_least(0), "not on biases, norms, class token, positions"},
+      {"optim.weight_decay", FIELD(optim.weight_decay), at_least(0),
+       "not on biases, norms, class token, positions"},
       {"optim.momentum", FIELD(optim.momentum), share_below_one(), "sgd"},
       {"optim.nesterov", FIELD(optim.nesterov), any(), "sgd"},
       {"optim.betas", FIELD(betas), share_below_one(), "adam, adamw: decay of the two moments"},
       {"optim.eps", FIELD(optim.eps), above(0), "adam, adamw"},
-      {"schedule.name", FIELD(schedule.name), one_of({"constant", "cosine", "inverse_sqrt"}), "of the learning rate"},
+      {"schedule.name", FIELD(schedule.name), one_of({"constant", "cosine", "inverse_sqrt"}),
+       "of the learning rate"},
       {"schedule.warmup", FIELD(schedule.warmup), at_least(0), "steps of linear growth"},
       {"schedule.min_lr", FIELD(schedule.min_lr), at_least(0), "where cosine ends"},
   };
@@ -80,21 +112,28 @@ std::vector<Key> training_keys() {
 
 std::vector<Key> clip_keys() {
   return {
-      {"clip.rule", FIELD(clip.rule), one_of({"none", "min", "fixed", "quantile", "automatic", "normalize"}),
+      {"clip.rule", FIELD(clip.rule),
+       one_of({"none", "min", "fixed", "quantile", "automatic", "normalize"}),
        "how the gradient of each micro-batch is rescaled; min: to the smallest norm"},
       {"clip.micro_batch", FIELD(clip.micro_batch), at_least(1), "examples per micro-batch"},
-      {"clip.reduction", FIELD(clip.reduction), one_of({"mean", "sum"}), "of the rescaled gradients"},
+      {"clip.reduction", FIELD(clip.reduction), one_of({"mean", "sum"}),
+       "of the rescaled gradients"},
       {"clip.scope", FIELD(clip.scope), one_of({"global", "layer", "domain"}),
        "one norm over all parameters, one for each, or the minimum within each domain"},
-      {"clip.threshold", FIELD(clip.threshold), above(0), "fixed: largest norm; quantile: where it starts"},
-      {"clip.quantile", FIELD(clip.quantile), share(), "quantile: share of the norms below the threshold"},
+      {"clip.threshold", FIELD(clip.threshold), above(0),
+       "fixed: largest norm; quantile: where it starts"},
+      {"clip.quantile", FIELD(clip.quantile), share(),
+       "quantile: share of the norms below the threshold"},
       {"clip.gamma", FIELD(clip.gamma), above(0), "automatic: added to the norm"},
       {"clip.on_nonfinite", FIELD(clip.on_nonfinite), one_of({"skip", "drop", "error"}),
        "an infinite gradient skips the step, drops its micro-batch, or ends the run"},
-      {"clip.strategy", FIELD(clip.strategy), one_of({"automatic", "instantiate", "norm_only", "loop"}),
+      {"clip.strategy", FIELD(clip.strategy),
+       one_of({"automatic", "instantiate", "norm_only", "loop"}),
        "how micro-batch gradients are computed; the result is the same"},
-      {"clip.tau", FIELD(clip.tau), at_least(0), "rows per micro-batch from which to instantiate; 0: measured"},
-      {"clip.memory_budget", FIELD(clip.memory_budget), at_least(0), "MiB for micro-batch gradients"},
+      {"clip.tau", FIELD(clip.tau), at_least(0),
+       "rows per micro-batch from which to instantiate; 0: measured"},
+      {"clip.memory_budget", FIELD(clip.memory_budget), at_least(0),
+       "MiB for micro-batch gradients"},
   };
 }
 
@@ -103,9 +142,12 @@ std::vector<Key> run_keys() {
       {"init.from", FIELD(init_from), any(), "safetensors file of the first weights"},
       {"run.dir", FIELD(run.dir), any(), "folder of the run; empty: a new one under runs/"},
       {"run.save", FIELD(run.save), any(), "safetensors file for the last weights"},
-      {"run.resume", FIELD(run.resume), any(), "true: go on with the run in run.dir; or a run folder or checkpoint"},
-      {"run.checkpoint_every", FIELD(run.checkpoint_every), at_least(0), "steps between checkpoints; 0: after every epoch"},
-      {"log.norms", FIELD(log.norms), any(), "record the norm and coefficient of every micro-batch"},
+      {"run.resume", FIELD(run.resume), any(),
+       "true: go on with the run in run.dir; or a run folder or checkpoint"},
+      {"run.checkpoint_every", FIELD(run.checkpoint_every), at_least(0),
+       "steps between checkpoints; 0: after every epoch"},
+      {"log.norms", FIELD(log.norms), any(),
+       "record the norm and coefficient of every micro-batch"},
       {"log.every", FIELD(log.every), at_least(1), "steps between records"},
   };
 }
@@ -125,7 +167,9 @@ int64_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-std::string_view last_part(std::string_view name) { return name.substr(name.rfind('.') + 1); }
+std::string_view last_part(std::string_view name) {
+  return name.substr(name.rfind('.') + 1);
+}
 
 void check_number(const Key& key, double value, const std::string& where) {
   const Limits& limits = key.limits;
@@ -134,7 +178,8 @@ void check_number(const Key& key, double value, const std::string& where) {
                   (limits.high_open ? value < limits.high : value <= limits.high);
   if (ok) return;
   const std::string low = fmt::format("{} {}", limits.low_open ? "above" : "at least", limits.low);
-  const std::string high = fmt::format("{} {}", limits.high_open ? "below" : "at most", limits.high);
+  const std::string high =
+      fmt::format("{} {}", limits.high_open ? "below" : "at most", limits.high);
   throw Error(fmt::format("{}{}: must be {}{}; got {}", where, key.name, low,
                           std::isfinite(limits.high) ? " and " + high : "", value));
 }
@@ -144,12 +189,17 @@ void check_number(const Key& key, double value, const std::string& where) {
 const std::vector<Key>& config_keys() {
   static const std::vector<Key> table = [] {
     std::vector<Key> all{
-        {"seed", [](Config& c) -> Field { return &c.seed; }, any(), "of weights, order, dropout and augmentation"},
-        {"device", [](Config& c) -> Field { return &c.device; }, one_of({"auto", "cpu", "cuda"}), "where to compute"},
-        {"precision", [](Config& c) -> Field { return &c.precision; }, one_of({"f32", "tf32", "bf16"}), "of activations"},
-        {"threads", [](Config& c) -> Field { return &c.threads; }, at_least(0), "processor cores to use; 0: all"},
+        {"seed", [](Config& c) -> Field { return &c.seed; }, any(),
+         "of weights, order, dropout and augmentation"},
+        {"device", [](Config& c) -> Field { return &c.device; }, one_of({"auto", "cpu", "cuda"}),
+         "where to compute"},
+        {"precision", [](Config& c) -> Field { return &c.precision; },
+         one_of({"f32", "tf32", "bf16"}), "of activations"},
+        {"threads", [](Config& c) -> Field { return &c.threads; }, at_least(0),
+         "processor cores to use; 0: all"},
     };
-    for (const auto& group : {model_keys(), data_keys(), training_keys(), clip_keys(), run_keys()}) {
+    for (const auto& group :
+         {model_keys(), data_keys(), training_keys(), clip_keys(), run_keys()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;
@@ -169,7 +219,8 @@ std::string nearest_key(std::string_view name) {
   auto least = static_cast<int64_t>(std::max<size_t>(2, name.size() / 3)) + 1;
   for (const Key& key : config_keys()) {
     // `lr` alone, or in another section, means optim.lr.
-    const int64_t distance = last_part(key.name) == last_part(name) ? 1 : edit_distance(name, key.name);
+    const int64_t distance =
+        last_part(key.name) == last_part(name) ? 1 : edit_distance(name, key.name);
     if (distance < least) {
       least = distance;
       nearest = key.name;
@@ -179,8 +230,9 @@ std::string nearest_key(std::string_view name) {
 }
 
 std::string type_name(const Field& field) {
-  static const char* const names[] = {"an integer", "an integer",         "a number",         "true or false",
-                                      "a string",   "a list of integers", "a list of numbers"};
+  static const char* const names[] = {"an integer",       "an integer", "a number",
+                                      "true or false",    "a string",   "a list of integers",
+                                      "a list of numbers"};
   return names[field.index()];
 }
 
@@ -198,7 +250,8 @@ void check_limits(const Key& key, const Field& field, const std::string& where) 
           check(names.empty() || std::find(names.begin(), names.end(), *value) != names.end(),
                 "{}{}: one of {}; got \"{}\"", where, key.name, fmt::join(names, ", "), *value);
         } else if constexpr (std::is_arithmetic_v<T>) {
-          if constexpr (!std::is_same_v<T, bool>) check_number(key, static_cast<double>(*value), where);
+          if constexpr (!std::is_same_v<T, bool>)
+            check_number(key, static_cast<double>(*value), where);
         } else {
           for (auto element : *value) check_number(key, static_cast<double>(element), where);
         }

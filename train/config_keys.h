@@ -14,7 +14,8 @@ namespace minnow {
 using Field = std::variant<int64_t*, uint64_t*, double*, bool*, std::string*, std::vector<int64_t>*,
                            std::vector<double>*>;
 
-/// What a value may be: a number in [low, high] (without the ends where `open`), or one of some names.
+/// What a value may be: a number in [low, high] (without the ends where `open`), or one of some
+/// names.
 struct Limits {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();

@@ -23,12 +23,16 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   load_model(*model, weights, *dataset);
   const Score score = evaluate(*model, dataset, config.data.workers);
   if (json) {
-    const nlohmann::json record{{"weights", weights},   {"examples", score.examples}, {"loss", score.loss},
-                                {"top1", score.top1}, {"top5", score.top5}};
+    const nlohmann::json record{{"weights", weights},
+                                {"examples", score.examples},
+                                {"loss", score.loss},
+                                {"top1", score.top1},
+                                {"top5", score.top5}};
     fmt::print("{}\n", record.dump());
   } else {
-    fmt::print("{}: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} % on {} test pictures of {}\n", weights, score.loss,
-               100 * score.top1, 100 * score.top5, score.examples, config.data.set.name);
+    fmt::print("{}: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} % on {} test pictures of {}\n",
+               weights, score.loss, 100 * score.top1, 100 * score.top5, score.examples,
+               config.data.set.name);
   }
   return 0;
 }

@@ -16,11 +16,12 @@ struct Score {
   int64_t examples = 0;
 };
 
-/// 0 where the label's logit is the highest of its row, 1 for the second, ... Among equals the first comes first; a
-/// logit that is NaN makes the label the last.
+/// 0 where the label's logit is the highest of its row, 1 for the second, ... Among equals the
+/// first comes first; a logit that is NaN makes the label the last.
 int64_t label_rank(const float* logits, int64_t classes, int64_t label);
 
-/// Runs all of `dataset` (float32 inputs) through the model without gradients. `workers`: threads that prepare batches.
+/// Runs all of `dataset` (float32 inputs) through the model without gradients. `workers`: threads
+/// that prepare batches.
 Score evaluate(const nn::Model& model, std::shared_ptr<const Dataset> dataset, int64_t workers);
 
 }  // namespace minnow

@@ -19,7 +19,8 @@ std::string processor() {
   return "unknown";
 }
 
-/// The widest vectors that the program itself was compiled for; oneDNN finds out what the processor has.
+/// The widest vectors that the program itself was compiled for; oneDNN finds out what the processor
+/// has.
 const char* vectors() {
 #if defined(__AVX512F__)
   return "AVX-512";
@@ -44,7 +45,9 @@ const char* build() {
 
 }  // namespace
 
-std::string version() { return "minnow 0.1.0"; }
+std::string version() {
+  return "minnow 0.1.0";
+}
 
 int info_command() {
   const dnnl_version_t* dnnl = dnnl_version();
@@ -57,8 +60,10 @@ int info_command() {
   const MachineRates& rates = machine_rates();
   fmt::print("products   {:.0f} GFLOP/s in float32\n", rates.flops / 1e9);
   fmt::print("copies     {:.1f} GB/s read and written\n", rates.bytes / 1e9);
-  fmt::print("tau        {:.0f} rows per micro-batch: from there on its gradients are written, below only measured\n",
-             measured_tau());
+  fmt::print(
+      "tau        {:.0f} rows per micro-batch: from there on its gradients are written, below only "
+      "measured\n",
+      measured_tau());
   return 0;
 }
 

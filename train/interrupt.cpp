@@ -28,8 +28,12 @@ InterruptGuard::InterruptGuard() {
   set_handlers(remember);
 }
 
-InterruptGuard::~InterruptGuard() { set_handlers(SIG_DFL); }
+InterruptGuard::~InterruptGuard() {
+  set_handlers(SIG_DFL);
+}
 
-bool InterruptGuard::interrupted() const { return signalled != 0; }
+bool InterruptGuard::interrupted() const {
+  return signalled != 0;
+}
 
 }  // namespace minnow

@@ -2,8 +2,9 @@
 
 namespace minnow {
 
-/// While it lives, the first SIGINT or SIGTERM is remembered instead of ending the program, so that the step at hand can
-/// be finished and saved. The second one ends the program as usual. One at a time.
+/// While it lives, the first SIGINT or SIGTERM is remembered instead of ending the program, so that
+/// the step at hand can be finished and saved. The second one ends the program as usual. One at a
+/// time.
 class InterruptGuard {
  public:
   InterruptGuard();

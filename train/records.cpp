@@ -52,7 +52,8 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
   for (size_t j = 0; j < k; ++j) {
     for (size_t l = 0; l < layers; ++l) coefficients[j] += seen.coefficients[l * k + j];
     coefficients[j] /= static_cast<double>(layers);
-    const auto begin = marked.begin() + groups.bounds()[j], end = marked.begin() + groups.bounds()[j + 1];
+    const auto begin = marked.begin() + groups.bounds()[j],
+               end = marked.begin() + groups.bounds()[j + 1];
     holds[j] = std::find(begin, end, true) != end ? 1 : 0;
   }
   record["norms"] = seen.norms;
@@ -61,8 +62,8 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
 }
 
 nlohmann::json eval_record(const RunPlace& place, const Score& score) {
-  return {{"kind", "eval"},      {"step", place.step},  {"epoch", place.epoch},
-          {"loss", score.loss},  {"top1", score.top1},  {"top5", score.top5}};
+  return {{"kind", "eval"},     {"step", place.step}, {"epoch", place.epoch},
+          {"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
 }
 
 }  // namespace minnow

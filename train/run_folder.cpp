@@ -13,11 +13,12 @@ namespace fs = std::filesystem;
 
 const std::string config_key = "minnow.config";
 
-/// Whether a change of the key would make the rest of a run belong to another run. How fast the data come is free.
+/// Whether a change of the key would make the rest of a run belong to another run. How fast the
+/// data come is free.
 bool is_fixed(const std::string& key) {
   if (key == "data.workers" || key == "data.cache") return false;
-  return key == "seed" || key == "train.batch" || key == "optim.name" || key.starts_with("model.") ||
-         key.starts_with("data.");
+  return key == "seed" || key == "train.batch" || key == "optim.name" ||
+         key.starts_with("model.") || key.starts_with("data.");
 }
 
 /// The folder of the run that a checkpoint DIR/checkpoints/FILE belongs to.
@@ -26,7 +27,8 @@ fs::path run_of(const fs::path& checkpoint) {
 }
 
 bool holds_run(const fs::path& dir) {
-  return fs::exists(dir / "config.toml") || fs::exists(metrics_path(dir)) || fs::exists(dir / "checkpoints");
+  return fs::exists(dir / "config.toml") || fs::exists(metrics_path(dir)) ||
+         fs::exists(dir / "checkpoints");
 }
 
 /// Where to go on from; nothing where `run.resume=true` meets a run that has not begun.
@@ -40,19 +42,22 @@ std::optional<fs::path> resume_source(const Config& asked) {
 
 void check_resumed(const Config& before, const Config& now, const std::string& source) {
   for (const std::string& key : differing_keys(before, now)) {
-    check(!is_fixed(key), "{}: a resumed run keeps its {} = {}; got {}", source, key, value_text(before, key),
-          value_text(now, key));
+    check(!is_fixed(key), "{}: a resumed run keeps its {} = {}; got {}", source, key,
+          value_text(before, key), value_text(now, key));
   }
 }
 
-/// A run goes on in its own folder from its newest checkpoint only: the newer ones would belong to another course.
+/// A run goes on in its own folder from its newest checkpoint only: the newer ones would belong to
+/// another course.
 void check_newest(const fs::path& source) {
   const auto newest = latest_checkpoint(run_of(source));
   check(!newest || fs::equivalent(*newest, source),
-        "{}: is not the newest checkpoint of its run; give another run.dir to go on from there", source.string());
+        "{}: is not the newest checkpoint of its run; give another run.dir to go on from there",
+        source.string());
 }
 
-RunPlan plan_resumed(std::span<const std::string> arguments, const Config& asked, const fs::path& source) {
+RunPlan plan_resumed(std::span<const std::string> arguments, const Config& asked,
+                     const fs::path& source) {
   RunPlan plan;
   plan.from = load_checkpoint(source);
   apply_toml(plan.config, plan.from->config, source.string());
@@ -79,8 +84,10 @@ void check_save_path(const std::string& save) {
 void make_folders(const fs::path& dir) {
   std::error_code error;
   fs::create_directories(dir, error);
-  check(!error || !fs::exists(dir) || fs::is_directory(dir), "run.dir: {} is no folder", dir.string());
-  if (error) throw RunError(fmt::format("run.dir: cannot make {}: {}", dir.string(), error.message()));
+  check(!error || !fs::exists(dir) || fs::is_directory(dir), "run.dir: {} is no folder",
+        dir.string());
+  if (error)
+    throw RunError(fmt::format("run.dir: cannot make {}: {}", dir.string(), error.message()));
 }
 
 /// The first of runs/NAME-1, runs/NAME-2, ... that did not exist; makes it.
@@ -99,13 +106,16 @@ std::string new_folder(const std::string& name) {
 RunPlan plan_run(std::span<const std::string> arguments) {
   RunPlan plan;
   apply_arguments(plan.config, arguments);
-  if (const auto source = resume_source(plan.config)) plan = plan_resumed(arguments, plan.config, *source);
+  if (const auto source = resume_source(plan.config))
+    plan = plan_resumed(arguments, plan.config, *source);
   check_config(plan.config);
   check_save_path(plan.config.run.save);
   const std::string& dir = plan.config.run.dir;
   if (!plan.from && plan.config.run.resume.empty()) {
     check(dir.empty() || !holds_run(dir),
-          "run.dir: {} holds a run; run.resume=true goes on with it, another run.dir begins a new one", dir);
+          "run.dir: {} holds a run; run.resume=true goes on with it, another run.dir begins a new "
+          "one",
+          dir);
   }
   return plan;
 }
@@ -122,7 +132,9 @@ void open_run_folder(Config& config, bool resumed) {
   write_file_atomically(fs::path(config.run.dir) / "config.toml", to_toml(config));
 }
 
-fs::path metrics_path(const fs::path& run_dir) { return run_dir / "metrics.jsonl"; }
+fs::path metrics_path(const fs::path& run_dir) {
+  return run_dir / "metrics.jsonl";
+}
 
 std::string config_in(const fs::path& weights) {
   const SafetensorsFile file = load_safetensors(weights);

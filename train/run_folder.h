@@ -16,13 +16,15 @@ struct RunPlan {
   std::optional<Checkpoint> from;  ///< the state to go on from; nothing: a new run
 };
 
-/// Reads the recipe, the overrides and, where run.resume says so, the checkpoint: its configuration then stands in the
-/// place of the defaults, so that `run.resume=DIR` alone is enough. Writes nothing. Error for whatever does not fit,
-/// among it a resumed run with other data, another model, batch or seed, which could not go on where it stopped.
+/// Reads the recipe, the overrides and, where run.resume says so, the checkpoint: its configuration
+/// then stands in the place of the defaults, so that `run.resume=DIR` alone is enough. Writes
+/// nothing. Error for whatever does not fit, among it a resumed run with other data, another model,
+/// batch or seed, which could not go on where it stopped.
 RunPlan plan_run(std::span<const std::string> arguments);
 
-/// Makes the folder of a run, chooses its name (runs/DATA-MODEL-N) where config.run.dir is empty, and writes config.toml.
-/// Error where another run lives there already; RunError where the disk refuses.
+/// Makes the folder of a run, chooses its name (runs/DATA-MODEL-N) where config.run.dir is empty,
+/// and writes config.toml. Error where another run lives there already; RunError where the disk
+/// refuses.
 void open_run_folder(Config& config, bool resumed);
 
 /// DIR/metrics.jsonl

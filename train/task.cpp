@@ -22,8 +22,8 @@ void resolve(Config& config, const Dataset& dataset) {
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);
   int64_t& image = config.model.vit.image;
-  check(image == 0 || image == shape[1], "model.image: {}, but the pictures of {} are {} x {}", image,
-        config.data.set.name, shape[1], shape[2]);
+  check(image == 0 || image == shape[1], "model.image: {}, but the pictures of {} are {} x {}",
+        image, config.data.set.name, shape[1], shape[2]);
   image = config.data.set.image_size = shape[1];
   const Normalisation usual = default_normalisation(config.data.set.name);
   if (config.data.mean.empty()) config.data.mean = usual.mean;

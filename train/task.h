@@ -9,18 +9,19 @@
 
 namespace minnow {
 
-/// Opens a split of the data that a configuration describes: float32, normalised, and augmented where `training`.
+/// Opens a split of the data that a configuration describes: float32, normalised, and augmented
+/// where `training`.
 std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training);
 
-/// Replaces what the configuration leaves to the data (model.image, data.image, data.mean, data.std) by what they are.
-/// Error where the model's pictures are not those of the data.
+/// Replaces what the configuration leaves to the data (model.image, data.image, data.mean,
+/// data.std) by what they are. Error where the model's pictures are not those of the data.
 void resolve(Config& config, const Dataset& dataset);
 
 /// The model for the pictures and the classes of a data set; `config` is resolved.
 std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& dataset);
 
-/// Reads weights (a safetensors file or a checkpoint) into a model. One Error names all that does not fit; first of all
-/// another number of classes than the data have.
+/// Reads weights (a safetensors file or a checkpoint) into a model. One Error names all that does
+/// not fit; first of all another number of classes than the data have.
 void load_model(nn::Model& model, const std::string& path, const Dataset& dataset);
 
 /// How many processor cores the run takes; config.threads = 0: all.

@@ -1,6 +1,6 @@
-#include <cstdio>
-
 #include <fmt/format.h>
+
+#include <cstdio>
 
 #include "train/commands.h"
 #include "train/run_folder.h"
@@ -14,13 +14,13 @@ int train_command(const std::vector<std::string>& arguments) {
   const Outcome outcome = trainer.run();
   const Config& config = trainer.config();
   if (outcome == Outcome::interrupted) {
-    fmt::print(stderr, "interrupted after step {} of {}; go on with: minnow train run.resume={}\n", trainer.step(),
-               trainer.total_steps(), config.run.dir);
+    fmt::print(stderr, "interrupted after step {} of {}; go on with: minnow train run.resume={}\n",
+               trainer.step(), trainer.total_steps(), config.run.dir);
     return kExitInterrupted;
   }
   if (const auto& score = trainer.score()) {
-    fmt::print("test: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %\n", score->loss, 100 * score->top1,
-               100 * score->top5);
+    fmt::print("test: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %\n", score->loss,
+               100 * score->top1, 100 * score->top5);
   }
   fmt::print("run: {}\n", config.run.dir);
   if (!config.run.save.empty()) fmt::print("weights: {}\n", config.run.save);

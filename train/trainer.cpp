@@ -24,14 +24,16 @@ bool all_finite(const Parameters& parameters) {
   });
 }
 
-/// Named here so that a resumed run makes the same choices on a machine whose speed is measured anew.
+/// Named here so that a resumed run makes the same choices on a machine whose speed is measured
+/// anew.
 void resolve_tau(Config& config) {
   if (config.clip.tau == 0 && config.uses_groups()) config.clip.tau = measured_tau();
 }
 
 }  // namespace
 
-Trainer::Trainer(Config config, const std::optional<Checkpoint>& from) : config_(std::move(config)) {
+Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
+    : config_(std::move(config)) {
   check_config(config_);
   use_threads(config_);
   train_ = open_data(config_, Split::train, true);
@@ -40,8 +42,9 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from) : config_
   resolve_tau(config_);
   rule_ = config_.clip_rule();
   check(train_->classes() == test_->classes(), "data: the splits have different classes");
-  check(config_.train.batch <= train_->size(), "train.batch: {} examples, but the data set has only {}",
-        config_.train.batch, train_->size());
+  check(config_.train.batch <= train_->size(),
+        "train.batch: {} examples, but the data set has only {}", config_.train.batch,
+        train_->size());
   model_ = make_model(config_, *train_);
   parameters_ = model_->parameters();
   optimizer_ = std::make_unique<Optimizer>(parameters_, config_.optimizer());
@@ -70,9 +73,10 @@ void Trainer::load_start(const std::optional<Checkpoint>& from) {
 }
 
 std::string Trainer::summary() const {
-  return fmt::format("{} training and {} test pictures of {} classes; {} of {} parameters; {} steps of {}",
-                     train_->size(), test_->size(), train_->classes().size(), config_.model.name,
-                     nn::count_elements(parameters_), total_steps_, config_.train.batch);
+  return fmt::format(
+      "{} training and {} test pictures of {} classes; {} of {} parameters; {} steps of {}",
+      train_->size(), test_->size(), train_->classes().size(), config_.model.name,
+      nn::count_elements(parameters_), total_steps_, config_.train.batch);
 }
 
 void Trainer::warn_about_data() const {
@@ -82,7 +86,8 @@ void Trainer::warn_about_data() const {
     for (size_t i = 0; i < std::min(shown, warnings.size()); ++i) {
       progress_->line("left out: " + warnings[i]);
     }
-    if (warnings.size() > shown) progress_->line(fmt::format("left out: {} more", warnings.size() - shown));
+    if (warnings.size() > shown)
+      progress_->line(fmt::format("left out: {} more", warnings.size() - shown));
   }
 }
 
@@ -91,8 +96,9 @@ Outcome Trainer::run() {
   metrics_ = std::make_unique<MetricsWriter>(metrics_path(config_.run.dir), resumed_, step_ + 1);
   progress_ = std::make_unique<Progress>(total_steps_);
   progress_->line(summary());
-  progress_->line(fmt::format("{} {}", resumed_ ? fmt::format("going on after step {} in", step_) : "run folder",
-                              config_.run.dir));
+  progress_->line(fmt::format(
+      "{} {}", resumed_ ? fmt::format("going on after step {} in", step_) : "run folder",
+      config_.run.dir));
   warn_about_data();
   const InterruptGuard guard;
   if (step_ < total_steps_) loader_->start_epoch(epoch_, batch_in_epoch_);
@@ -112,7 +118,8 @@ Outcome Trainer::run() {
   }
   progress_->finish();
   const std::string& save = config_.run.save;
-  if (!save.empty()) save_safetensors(save, parameter_tensors(parameters_), weights_metadata(config_));
+  if (!save.empty())
+    save_safetensors(save, parameter_tensors(parameters_), weights_metadata(config_));
   return Outcome::finished;
 }
 
@@ -140,8 +147,8 @@ void Trainer::train_step() {
     metrics_->write(record);
   }
   if (result.groups.nonfinite > 0) {
-    progress_->line(fmt::format("step {}: {} of {} micro-batches have no finite gradient; {}", step_,
-                                result.groups.nonfinite, groups.groups(),
+    progress_->line(fmt::format("step {}: {} of {} micro-batches have no finite gradient; {}",
+                                step_, result.groups.nonfinite, groups.groups(),
                                 result.groups.skipped ? "step skipped" : "left out"));
   }
   progress_->update(step_, epoch_ + 1, loss, lr, rate_);
@@ -157,7 +164,8 @@ GroupedStep Trainer::gradient(const Batch& batch, const Grouping& groups) {
     return cross_entropy(logits, batch.labels.slice(begin, end), config_.train.label_smoothing);
   };
   try {
-    return clipped_gradient(parameters_, groups, loss, rule_, clip_state_, config_.grouped_options());
+    return clipped_gradient(parameters_, groups, loss, rule_, clip_state_,
+                            config_.grouped_options());
   } catch (const RunError& error) {
     throw RunError(fmt::format("step {}: {}", step_ + 1, error.what()));
   }
@@ -166,8 +174,10 @@ GroupedStep Trainer::gradient(const Batch& batch, const Grouping& groups) {
 void Trainer::diverged(const std::string& what) const {
   const auto kept = latest_checkpoint(config_.run.dir);
   throw RunError(fmt::format(
-      "after step {} {}; a smaller optim.lr (now {}), a longer schedule.warmup or clip.rule=min may help; {}", step_,
-      what, config_.optim.lr, kept ? "the last checkpoint is " + kept->string() : "there is no checkpoint yet"));
+      "after step {} {}; a smaller optim.lr (now {}), a longer schedule.warmup or clip.rule=min "
+      "may help; {}",
+      step_, what, config_.optim.lr,
+      kept ? "the last checkpoint is " + kept->string() : "there is no checkpoint yet"));
 }
 
 bool Trainer::evaluation_due(bool epoch_done) const {
@@ -182,8 +192,8 @@ void Trainer::evaluate_now() {
   if (!std::isfinite(score.loss)) diverged("the loss on the test split is not a finite number");
   score_ = score;
   metrics_->write(eval_record(place, score));
-  progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %", place.epoch, score.loss,
-                              100 * score.top1, 100 * score.top5));
+  progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %",
+                              place.epoch, score.loss, 100 * score.top1, 100 * score.top5));
 }
 
 bool Trainer::checkpoint_due(bool epoch_done) const {

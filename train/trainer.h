@@ -20,21 +20,25 @@ namespace minnow {
 
 enum class Outcome { finished, interrupted };
 
-/// One training run, from a configuration to weights: data, model, loop, evaluations, metrics and checkpoints.
+/// One training run, from a configuration to weights: data, model, loop, evaluations, metrics and
+/// checkpoints.
 ///
-/// Steps, epochs and records count from 1: after step s, s updates have been made. Whatever is random is keyed by (seed,
-/// step, epoch, example), so a checkpoint needs no random state to go on to the bit.
+/// Steps, epochs and records count from 1: after step s, s updates have been made. Whatever is
+/// random is keyed by (seed, step, epoch, example), so a checkpoint needs no random state to go on
+/// to the bit.
 class Trainer {
  public:
-  /// Opens the data and makes the model, or takes both from where `from` left them. Error where anything does not fit;
-  /// nothing has been written by then.
+  /// Opens the data and makes the model, or takes both from where `from` left them. Error where
+  /// anything does not fit; nothing has been written by then.
   explicit Trainer(Config config, const std::optional<Checkpoint>& from = std::nullopt);
 
-  /// Trains to the last step. SIGINT and SIGTERM end it after the step at hand, with a checkpoint. RunError where the loss
-  /// stops being a number, or the disk refuses; the checkpoints written before then stay.
+  /// Trains to the last step. SIGINT and SIGTERM end it after the step at hand, with a checkpoint.
+  /// RunError where the loss stops being a number, or the disk refuses; the checkpoints written
+  /// before then stay.
   Outcome run();
 
-  /// Resolved: with the folder of the run, the size of the pictures, and all else that was left open.
+  /// Resolved: with the folder of the run, the size of the pictures, and all else that was left
+  /// open.
   const Config& config() const { return config_; }
   const Parameters& parameters() const { return parameters_; }
   int64_t step() const { return step_; }

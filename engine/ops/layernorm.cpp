@@ -13,8 +13,8 @@ Var layernorm(const Var& x, const Parameter* weight, const Parameter* bias, doub
   const int64_t rows = width == 0 ? 0 : x.value().numel() / width;
   for (const Parameter* p : {weight, bias}) {
     check(p == nullptr || p->value.shape() == Shape{width},
-          "layernorm: weight and bias must be [D] with D = {}, the input's last axis; got {}", width,
-          p == nullptr ? "" : to_string(p->value.shape()));
+          "layernorm: weight and bias must be [D] with D = {}, the input's last axis; got {}",
+          width, p == nullptr ? "" : to_string(p->value.shape()));
   }
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   Tensor mean = Tensor::empty({rows}, x.dtype(), x.device());

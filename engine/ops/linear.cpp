@@ -30,8 +30,8 @@ Var linear(const Var& x, const Parameter& weight, const Parameter* bias) {
   return x.tape().record(
       y, {x.slot()}, {&weight, bias},
       // x itself is read by the weight's gradient only
-      [slot = x.slot(), shape = x.shape(), saved = weight.trainable ? x.value() : Tensor(), w, &weight,
-       bias, rows, in, out](Tensor gy, Backprop& back) {
+      [slot = x.slot(), shape = x.shape(), saved = weight.trainable ? x.value() : Tensor(), w,
+       &weight, bias, rows, in, out](Tensor gy, Backprop& back) {
         if (weight.trainable) back.give(weight, outer_product(saved, gy));
         if (bias != nullptr && bias->trainable) back.give(*bias, row_sum(gy, out));
         if (!slot.wanted()) return;

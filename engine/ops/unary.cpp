@@ -30,10 +30,20 @@ Var unary(std::string_view name, const Var& x) {
 
 }  // namespace
 
-Var relu(const Var& x) { return unary<Relu>("relu", x); }
-Var gelu(const Var& x) { return unary<Gelu>("gelu", x); }
-Var gelu_tanh(const Var& x) { return unary<GeluTanh>("gelu_tanh", x); }
-Var silu(const Var& x) { return unary<Silu>("silu", x); }
-Var sigmoid(const Var& x) { return unary<Sigmoid>("sigmoid", x); }
+Var relu(const Var& x) {
+  return unary<Relu>("relu", x);
+}
+Var gelu(const Var& x) {
+  return unary<Gelu>("gelu", x);
+}
+Var gelu_tanh(const Var& x) {
+  return unary<GeluTanh>("gelu_tanh", x);
+}
+Var silu(const Var& x) {
+  return unary<Silu>("silu", x);
+}
+Var sigmoid(const Var& x) {
+  return unary<Sigmoid>("sigmoid", x);
+}
 
 }  // namespace minnow

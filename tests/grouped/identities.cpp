@@ -18,7 +18,8 @@ std::vector<Grouping> groupings(int64_t examples) {
   return all;
 }
 
-/// Every strategy and wave against every group run alone. `bound` is relative to the largest element.
+/// Every strategy and wave against every group run alone. `bound` is relative to the largest
+/// element.
 void expect_oracle(const Problem& problem, double bound) {
   const Parameters parameters = problem.parameters();
   ClipState state;
@@ -28,8 +29,8 @@ void expect_oracle(const Problem& problem, double bound) {
                                                 {.strategy = Strategy::loop});
     for (Strategy strategy : {Strategy::automatic, Strategy::instantiate, Strategy::norm_only}) {
       for (int64_t wave : {0, 1, 2, 4, 5}) {
-        SCOPED_TRACE(fmt::format("{}, K = {}, strategy {}, wave {}", problem.name, grouping.groups(),
-                                 static_cast<int>(strategy), wave));
+        SCOPED_TRACE(fmt::format("{}, K = {}, strategy {}, wave {}", problem.name,
+                                 grouping.groups(), static_cast<int>(strategy), wave));
         const GroupedStep got = clipped_gradient(parameters, grouping, problem.loss(), rule, state,
                                                  {.strategy = strategy, .wave = wave, .tau = 8});
         ASSERT_EQ(got.groups.argmin, oracle.groups.argmin);
@@ -82,8 +83,8 @@ TEST(GroupedIdentities, RuleNoneIsThePlainGradient) {
     ClipState state;
     for (const Grouping& grouping : groupings(problem.examples())) {
       for (int64_t wave : {0, 3}) {
-        const GroupedStep step = clipped_gradient(problem.parameters(), grouping, problem.loss(), {},
-                                                  state, {.wave = wave, .tau = 8});
+        const GroupedStep step = clipped_gradient(problem.parameters(), grouping, problem.loss(),
+                                                  {}, state, {.wave = wave, .tau = 8});
         for (size_t l = 0; l < plain.size(); ++l) {
           EXPECT_LE(relative_difference(step.update[l], plain[l]), 1e-12)
               << problem.name << ", K = " << grouping.groups();
@@ -132,7 +133,8 @@ TEST(GroupedIdentities, OrderOfTheGroupsDoesNotMatter) {
       arranged.inputs.slice(to, to + 1).copy_from(problem.inputs.slice(from, from + 1));
       arranged.labels.slice(to, to + 1).copy_from(problem.labels.slice(from, from + 1));
     }
-    updates.push_back(clipped_gradient(arranged.parameters(), grouping, arranged.loss(), rule, state).update);
+    updates.push_back(
+        clipped_gradient(arranged.parameters(), grouping, arranged.loss(), rule, state).update);
   }
   for (size_t l = 0; l < updates[0].size(); ++l) {
     EXPECT_LE(relative_difference(updates[1][l], updates[0][l]), 1e-12);
@@ -146,8 +148,9 @@ TEST(GroupedIdentities, GramAndGroupGradientsAgree) {
     const Tensor products = gram(parameters, grouping, problem.loss());
     const auto each = group_gradients(parameters, grouping, problem.loss());
     ClipState state;
-    const GroupedStep step = clipped_gradient(parameters, grouping, problem.loss(), {.rule = Rule::min},
-                                              state, {.strategy = Strategy::loop});
+    const GroupedStep step =
+        clipped_gradient(parameters, grouping, problem.loss(), {.rule = Rule::min}, state,
+                         {.strategy = Strategy::loop});
     const int64_t k = grouping.groups();
     for (int64_t i = 0; i < k; ++i) {
       for (int64_t j = 0; j < k; ++j) {
@@ -158,7 +161,8 @@ TEST(GroupedIdentities, GramAndGroupGradientsAgree) {
             expected += g.data<double>()[i * n + e] * g.data<double>()[j * n + e];
           }
         }
-        EXPECT_NEAR(products.data<double>()[i * k + j], expected, 1e-12 * std::abs(expected) + 1e-13);
+        EXPECT_NEAR(products.data<double>()[i * k + j], expected,
+                    1e-12 * std::abs(expected) + 1e-13);
       }
       const double norm = step.groups.norms[i];
       EXPECT_NEAR(products.data<double>()[i * k + i], norm * norm, 1e-12 * norm * norm);

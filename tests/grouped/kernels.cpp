@@ -1,4 +1,5 @@
-/// The grouped kernels alone, at sizes that take more than one tile, strip and block, against the obvious loops.
+/// The grouped kernels alone, at sizes that take more than one tile, strip and block, against the
+/// obvious loops.
 
 #include <gtest/gtest.h>
 
@@ -15,7 +16,8 @@ namespace {
 
 constexpr double eps = std::numeric_limits<float>::epsilon();
 
-/// Groups of 0, 1, 520 and 9 rows: an empty one, one with the shortcut, and one past a block of rows.
+/// Groups of 0, 1, 520 and 9 rows: an empty one, one with the shortcut, and one past a block of
+/// rows.
 const std::vector<int64_t> bounds = {0, 0, 1, 521, 530};
 constexpr int64_t groups = 4, rows = 530;
 
@@ -50,7 +52,9 @@ struct Operands {
 };
 
 /// A dot product of m standard normal pairs rounds by less than m eps; its size is about sqrt(m).
-double bound(int64_t m) { return 2 * static_cast<double>(m) * eps; }
+double bound(int64_t m) {
+  return 2 * static_cast<double>(m) * eps;
+}
 
 TEST(GroupedKernels, OuterProductsOfEveryKind) {
   // 65536 / 4100 is less than 16 outputs to a tile: 17 outputs take two.
@@ -58,8 +62,8 @@ TEST(GroupedKernels, OuterProductsOfEveryKind) {
   const int64_t size = x.in * x.out;
   const Tensor sums = Tensor::full({groups, x.out, x.in}, 7);
   std::vector<double> sumsq(groups, -1), norm_only(groups, -1);
-  cpu::outer_group_sums(groups, bounds.data(), x.in, x.out, x.a.data<float>(), x.g.data<float>(), 0.0f,
-                        sums.data<float>(), sumsq.data());
+  cpu::outer_group_sums(groups, bounds.data(), x.in, x.out, x.a.data<float>(), x.g.data<float>(),
+                        0.0f, sums.data<float>(), sumsq.data());
   cpu::outer_group_sumsq(groups, bounds.data(), x.in, x.out, x.a.data<float>(), x.g.data<float>(),
                          norm_only.data());
   const std::vector<double> c = {3, 0.5, -2, 0.25};
@@ -89,8 +93,8 @@ TEST(GroupedKernels, GroupsWithoutWeightAreNotRead) {
   const std::vector<double> c = {0, 1, 0, 2};
   const Tensor clean = Tensor::empty({x.out, x.in}), poisoned = Tensor::empty({x.out, x.in});
   const auto run = [&](const Tensor& into) {
-    cpu::outer_weighted_sum(groups, bounds.data(), x.in, x.out, x.a.data<float>(), x.g.data<float>(),
-                            c.data(), 0.0f, into.data<float>());
+    cpu::outer_weighted_sum(groups, bounds.data(), x.in, x.out, x.a.data<float>(),
+                            x.g.data<float>(), c.data(), 0.0f, into.data<float>());
   };
   run(clean);
   for (int64_t r = bounds[2]; r < bounds[3]; ++r) {
@@ -107,14 +111,17 @@ TEST(GroupedKernels, RowSums) {
   const Tensor sums = Tensor::full({groups, width}, 1), sum = Tensor::full({width}, 1);
   const std::vector<double> c = {3, 0.5, -2, 0.25};
   std::vector<double> sumsq(groups);
-  cpu::segment_sums(groups, bounds.data(), width, x.data<float>(), 1.0f, sums.data<float>(), sumsq.data());
-  cpu::weighted_row_sum(groups, bounds.data(), width, x.data<float>(), c.data(), 0.0f, sum.data<float>());
+  cpu::segment_sums(groups, bounds.data(), width, x.data<float>(), 1.0f, sums.data<float>(),
+                    sumsq.data());
+  cpu::weighted_row_sum(groups, bounds.data(), width, x.data<float>(), c.data(), 0.0f,
+                        sum.data<float>());
   std::vector<double> squares(groups, 0);
   for (int64_t i = 0; i < width; ++i) {
     double weighted = 0;
     for (int64_t j = 0; j < groups; ++j) {
       double own = 0;
-      for (int64_t r = bounds[j]; r < bounds[j + 1]; ++r) own += double{x.data<float>()[r * width + i]};
+      for (int64_t r = bounds[j]; r < bounds[j + 1]; ++r)
+        own += double{x.data<float>()[r * width + i]};
       ASSERT_NEAR(sums.data<float>()[j * width + i], 1 + own, bound(520));
       squares[j] += (1 + own) * (1 + own);
       weighted += c[j] * own;

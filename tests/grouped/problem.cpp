@@ -36,7 +36,8 @@ std::vector<Problem> problems(DType dtype) {
     Problem problem{name, nn::make_model(config, 3),
                     random_normal({examples, 3, 8, 8}, 21, DType::float32),
                     Tensor::from(labels, {examples})};
-    // Away from the special values of an initialisation: zero biases, unit scales, a tiny class token.
+    // Away from the special values of an initialisation: zero biases, unit scales, a tiny class
+    // token.
     uint64_t seed = 100;
     for (Parameter* p : problem.parameters()) {
       const Tensor shift = random_normal(p->value.shape(), seed++, DType::float32);
@@ -49,7 +50,8 @@ std::vector<Problem> problems(DType dtype) {
   };
   add("mlp", {.hidden = {12, 9}});
   add("convnet", {.width = 6});
-  add("vit", {.vit = {.patch = 4, .dim = 12, .depth = 2, .heads = 2, .dropout = 0.1, .drop_path = 0.2}});
+  add("vit",
+      {.vit = {.patch = 4, .dim = 12, .depth = 2, .heads = 2, .dropout = 0.1, .drop_path = 0.2}});
   return all;
 }
 
@@ -57,8 +59,10 @@ std::vector<Tensor> plain_gradient(const Problem& problem) {
   Tape tape;
   const Var losses = problem.loss()(tape, 0, problem.examples());
   SumSink sink;
-  tape.backward(losses, Tensor::full(losses.shape(), 1.0 / static_cast<double>(problem.examples()), losses.dtype()),
-                sink);
+  tape.backward(
+      losses,
+      Tensor::full(losses.shape(), 1.0 / static_cast<double>(problem.examples()), losses.dtype()),
+      sink);
   std::vector<Tensor> gradients;
   for (const Parameter* p : problem.parameters()) gradients.push_back(sink.gradients[p]);
   return gradients;

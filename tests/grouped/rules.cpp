@@ -12,8 +12,8 @@ namespace {
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-/// Two parameters of two elements and examples whose gradients are given: row i of `gradients` is that of example i,
-/// the first half for parameter "a", the second for "b".
+/// Two parameters of two elements and examples whose gradients are given: row i of `gradients` is
+/// that of example i, the first half for parameter "a", the second for "b".
 class Given {
  public:
   explicit Given(std::vector<std::array<double, 4>> gradients) : rows_(std::move(gradients)) {
@@ -28,7 +28,8 @@ class Given {
       const auto half = [&](const Parameter& p, int64_t first) {
         const Tensor w = Tensor::empty({end - begin, 2}, DType::float64);
         for (int64_t i = begin; i < end; ++i) {
-          for (int64_t k = 0; k < 2; ++k) w.data<double>()[(i - begin) * 2 + k] = rows_[i][first + k];
+          for (int64_t k = 0; k < 2; ++k)
+            w.data<double>()[(i - begin) * 2 + k] = rows_[i][first + k];
         }
         const Var x = tape.input(Tensor::zeros({end - begin, 2}, DType::float64));
         return weighted_losses(add_parameter(x, p), w);
@@ -36,7 +37,8 @@ class Given {
       return add(half(a_, 0), half(b_, 2));
     };
   }
-  GroupedStep step(const Grouping& grouping, const ClipRule& rule, const GroupedOptions& options = {}) {
+  GroupedStep step(const Grouping& grouping, const ClipRule& rule,
+                   const GroupedOptions& options = {}) {
     return clipped_gradient(parameters(), grouping, loss(), rule, state, options);
   }
 
@@ -54,7 +56,9 @@ void expect_update(const GroupedStep& step, const std::array<double, 4>& expecte
 }
 
 /// Norms 5, 10, 2.
-Given three() { return Given({{3, 0, 4, 0}, {0, 6, 0, 8}, {0, 0, 2, 0}}); }
+Given three() {
+  return Given({{3, 0, 4, 0}, {0, 6, 0, 8}, {0, 0, 2, 0}});
+}
 const Grouping each_of_three = Grouping::runs(3, 1);
 
 TEST(Rules, MinScalesAllToTheSmallest) {
@@ -68,9 +72,11 @@ TEST(Rules, MinScalesAllToTheSmallest) {
 }
 
 TEST(Rules, SumIsKTimesMean) {
-  for (Rule rule : {Rule::none, Rule::min, Rule::fixed, Rule::quantile, Rule::automatic, Rule::normalize}) {
+  for (Rule rule :
+       {Rule::none, Rule::min, Rule::fixed, Rule::quantile, Rule::automatic, Rule::normalize}) {
     const GroupedStep mean = three().step(each_of_three, {.rule = rule});
-    const GroupedStep sum = three().step(each_of_three, {.rule = rule, .reduction = Reduction::sum});
+    const GroupedStep sum =
+        three().step(each_of_three, {.rule = rule, .reduction = Reduction::sum});
     for (size_t l = 0; l < 2; ++l) {
       for (int64_t i = 0; i < 2; ++i) {
         EXPECT_NEAR(sum.update[l].data<double>()[i], 3 * mean.update[l].data<double>()[i], 1e-14);
@@ -85,7 +91,8 @@ TEST(Rules, FixedClipsOnlyWhatIsLonger) {
 }
 
 TEST(Rules, AutomaticAndNormalize) {
-  const GroupedStep automatic = three().step(each_of_three, {.rule = Rule::automatic, .gamma = 0.5});
+  const GroupedStep automatic =
+      three().step(each_of_three, {.rule = Rule::automatic, .gamma = 0.5});
   const GroupedStep normalize = three().step(each_of_three, {.rule = Rule::normalize});
   for (size_t j = 0; j < 3; ++j) {
     const double n = automatic.groups.norms[j];
@@ -96,7 +103,8 @@ TEST(Rules, AutomaticAndNormalize) {
 
 TEST(Rules, QuantileFollowsTheNorms) {
   Given given = three();
-  const ClipRule rule{.rule = Rule::quantile, .threshold = 1, .quantile = 0.5, .quantile_rate = 0.2};
+  const ClipRule rule{
+      .rule = Rule::quantile, .threshold = 1, .quantile = 0.5, .quantile_rate = 0.2};
   given.step(each_of_three, rule);
   // No norm is below 1, so the threshold grows by e^(rate * q).
   ASSERT_EQ(given.state.values().size(), 1u);
@@ -231,7 +239,9 @@ TEST(Groups, SizesAndMessages) {
     rule_from("minimum");
     FAIL();
   } catch (const Error& e) {
-    EXPECT_STREQ(e.what(), "clip.rule: one of none, min, fixed, quantile, automatic, normalize; got \"minimum\"");
+    EXPECT_STREQ(
+        e.what(),
+        "clip.rule: one of none, min, fixed, quantile, automatic, normalize; got \"minimum\"");
   }
 }
 

@@ -17,9 +17,8 @@ Tensor reference(const Tensor& x, const Tensor& weight, const Tensor& bias, doub
     }
     for (int64_t i = 0; i < width; ++i) {
       const double normal = (row[i] - mean) / std::sqrt(variance + eps);
-      y.data<double>()[r * width + i] =
-          normal * (weight.defined() ? weight.data<double>()[i] : 1) +
-          (bias.defined() ? bias.data<double>()[i] : 0);
+      y.data<double>()[r * width + i] = normal * (weight.defined() ? weight.data<double>()[i] : 1) +
+                                        (bias.defined() ? bias.data<double>()[i] : 0);
     }
   }
   return y;

@@ -56,7 +56,8 @@ const RegisterOp linear_case{{
                   const Parameter b = random_parameter("b", {4}, 1);
                   linear(tape.leaf(random_normal({2, 4}, 2)), w, &b);
                 }}},
-    .bench = {sample("vit_fc1", {64, 65, 192}, 768, true), sample("vit_fc2", {64, 65, 768}, 192, true)},
+    .bench = {sample("vit_fc1", {64, 65, 192}, 768, true),
+              sample("vit_fc2", {64, 65, 768}, 192, true)},
 }};
 
 }  // namespace

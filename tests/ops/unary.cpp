@@ -13,7 +13,9 @@ OpCase unary_case(std::string name, Op op, double (*f)(double), bool kink = fals
     Sample s;
     s.label = std::move(label);
     s.inputs = {shape};
-    s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t, int64_t) { return op(v[0]); };
+    s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t, int64_t) {
+      return op(v[0]);
+    };
     s.reference = [=](const Tensors& v, const Tensors&) { return map(v[0], f); };
     if (kink) {
       s.adjust = [](const Tensors& v) {
@@ -31,16 +33,20 @@ OpCase unary_case(std::string name, Op op, double (*f)(double), bool kink = fals
   return {.name = name,
           .samples = {sample("odd", {3, 5, 7}), sample("one", {1, 1}), sample("empty", {2, 0})},
           .errors = {{name + ": computes in float32 or float64; got uint8",
-                      [=](Tape& tape) { op(tape.leaf(Tensor::zeros({2, 3}, DType::uint8))); }}},
+                      [=](Tape& tape) {
+                        op(tape.leaf(Tensor::zeros({2, 3}, DType::uint8)));
+                      }}},
           .bench = {sample("vit", {64, 65, 768})}};
 }
 
-double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+double logistic(double x) {
+  return 1 / (1 + std::exp(-x));
+}
 
-const RegisterOp relu_case{unary_case("relu", relu, [](double x) { return x > 0 ? x : 0; }, true)};
-const RegisterOp gelu_case{unary_case("gelu", gelu, [](double x) {
-  return x * 0.5 * (1 + std::erf(x / std::sqrt(2.0)));
-})};
+const RegisterOp relu_case{unary_case(
+    "relu", relu, [](double x) { return x > 0 ? x : 0; }, true)};
+const RegisterOp gelu_case{unary_case(
+    "gelu", gelu, [](double x) { return x * 0.5 * (1 + std::erf(x / std::sqrt(2.0))); })};
 const RegisterOp gelu_tanh_case{unary_case("gelu_tanh", gelu_tanh, [](double x) {
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 })};

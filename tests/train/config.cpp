@@ -29,7 +29,9 @@ struct Changer {
   void operator()(std::vector<int64_t>* value) const { *value = {1, 22, 333}; }
   void operator()(std::vector<double>* value) const { *value = {1e-300, 1.0 / 3, 0.5}; }
   void operator()(std::string* value) const {
-    *value = key.limits.names.empty() ? "a 'b' \"c\" \\ \n é = [" : key.limits.names.back() == *value ? key.limits.names[0] : key.limits.names.back();
+    *value = key.limits.names.empty()            ? "a 'b' \"c\" \\ \n é = ["
+             : key.limits.names.back() == *value ? key.limits.names[0]
+                                                 : key.limits.names.back();
   }
 };
 
@@ -41,13 +43,17 @@ TEST(Config, EveryKeyComesBackFromToml) {
   Config read;
   apply_toml(read, to_toml(config), "config.toml");
   EXPECT_EQ(differing_keys(config, read), std::vector<std::string>{});
-  EXPECT_EQ(differing_keys(config, Config()).size(), config_keys().size() - 1);  // all but run.resume
+  EXPECT_EQ(differing_keys(config, Config()).size(),
+            config_keys().size() - 1);  // all but run.resume
 }
 
 TEST(Config, DefaultsComeBackFromToml) {
   Config read;
   apply_toml(read, to_toml(Config()), "config.toml");
   EXPECT_EQ(differing_keys(Config(), read), std::vector<std::string>{});
+  EXPECT_EQ(value_text(Config(), "model.mlp_ratio"),
+            "4.0");  // a number, also for other readers of the file
+  EXPECT_EQ(value_text(Config(), "optim.lr"), "0.001");
 }
 
 TEST(Config, KeysAreDistinctDescribedAndWithinTheirLimits) {
@@ -63,9 +69,10 @@ TEST(Config, KeysAreDistinctDescribedAndWithinTheirLimits) {
 }
 
 TEST(Config, OverridesAreTomlValuesOrBareWords) {
-  const Config config = with({"optim.lr=3e-4", "optim.eps=1e-6", "seed=7", "data.mean=[0.5, 1, 0.25]", "model.hidden=[8,4]",
-                              "clip.rule=min", "data.path=\"a b\"", "run.dir=2024-01-01", "run.save=x=y.safetensors",
-                              "data.shuffle=false", "optim.weight_decay=0"});
+  const Config config =
+      with({"optim.lr=3e-4", "optim.eps=1e-6", "seed=7", "data.mean=[0.5, 1, 0.25]",
+            "model.hidden=[8,4]", "clip.rule=min", "data.path=\"a b\"", "run.dir=2024-01-01",
+            "run.save=x=y.safetensors", "data.shuffle=false", "optim.weight_decay=0"});
   EXPECT_EQ(config.optim.lr, 3e-4);
   EXPECT_EQ(config.optim.eps, 1e-6);
   EXPECT_EQ(config.seed, 7u);
@@ -92,23 +99,26 @@ TEST(Config, UnknownKeysNameTheNearest) {
   expect_error([] { with({"lr=1"}); }, {"no key lr", "optim.lr"});
   expect_error([] { with({"clip.microbatch=1"}); }, {"clip.micro_batch"});
   expect_error([] { with({"train.lr=1"}); }, {"optim.lr"});
-  expect_error([] { with({"completely.different=1"}); }, {"completely.different", "minnow train --help"});
+  expect_error([] { with({"completely.different=1"}); },
+               {"completely.different", "minnow train --help"});
   expect_error([] { with({"=1"}); }, {"key=value"});
 }
 
 TEST(Config, WrongTypesSayWhatWasExpectedAndFound) {
-  expect_error([] { with({"optim.lr=fast"}); }, {"optim.lr", "expected a number", "\"fast\"", "fast"});
+  expect_error([] { with({"optim.lr=fast"}); }, {"optim.lr", "expected a number", "fast"});
   expect_error([] { with({"train.batch=1.5"}); }, {"train.batch", "expected an integer", "1.5"});
   expect_error([] { with({"seed=-1"}); }, {"seed", "not negative", "-1"});
   expect_error([] { with({"data.mean=0.5"}); }, {"data.mean", "expected a list of numbers", "0.5"});
   expect_error([] { with({"data.mean=[0.5"}); }, {"[0.5", "no valid TOML"});
-  expect_error([] { with({"model.hidden=[1, 2.5]"}); }, {"model.hidden", "expected a list of integers"});
+  expect_error([] { with({"model.hidden=[1, 2.5]"}); },
+               {"model.hidden", "expected a list of integers"});
 }
 
 TEST(Config, ValuesOutsideTheirLimits) {
   expect_error([] { with({"optim.lr=-1"}); }, {"optim.lr", "at least 0", "-1"});
   expect_error([] { with({"optim.lr=nan"}); }, {"optim.lr", "finite"});
-  expect_error([] { with({"model.dropout=1.0"}); }, {"model.dropout", "at least 0 and below 1", "got 1"});
+  expect_error([] { with({"model.dropout=1.0"}); },
+               {"model.dropout", "at least 0 and below 1", "got 1"});
   expect_error([] { with({"data.std=[0.5, 0]"}); }, {"data.std", "above 0"});
   expect_error([] { with({"clip.rule=mim"}); }, {"clip.rule", "none, min, fixed", "mim"});
 }
@@ -118,8 +128,10 @@ TEST(Config, FilesAreNamedWithTheirLine) {
     Config config;
     apply_toml(config, text, "a.toml");
   };
-  expect_error([&] { apply("seed = 1\n[train]\nbach = 4\n"); }, {"a.toml:3", "train.bach", "train.batch"});
-  expect_error([&] { apply("[train]\nbatch = \"4\"\n"); }, {"a.toml:2", "train.batch", "an integer", "the string"});
+  expect_error([&] { apply("seed = 1\n[train]\nbach = 4\n"); },
+               {"a.toml:3", "train.bach", "train.batch"});
+  expect_error([&] { apply("[train]\nbatch = \"4\"\n"); },
+               {"a.toml:2", "train.batch", "an integer", "the string"});
   expect_error([&] { apply("[tran]\nbatch = 4\n"); }, {"a.toml:2", "tran.batch", "train.batch"});
   expect_error([&] { apply("seed = 1\n[train\n"); }, {"a.toml:2", "no valid TOML"});
   expect_error([&] { apply("train = 3\n"); }, {"a.toml:1", "train"});
@@ -128,7 +140,11 @@ TEST(Config, FilesAreNamedWithTheirLine) {
 }
 
 TEST(Config, EpochsOrSteps) {
-  expect_error([] { with({"train.epochs=2", "train.steps=3"}); }, {"train.epochs", "train.steps", "both"});
+  expect_error(
+      [] {
+        with({"train.epochs=2", "train.steps=3"});
+      },
+      {"train.epochs", "train.steps", "both"});
   expect_error([] { check_config(with({"train.epochs=0"})); }, {"nothing to do"});
   Config config;
   apply_toml(config, "train.epochs = 5", "a.toml");
@@ -138,7 +154,8 @@ TEST(Config, EpochsOrSteps) {
 }
 
 TEST(Config, RulesBetweenKeys) {
-  const auto fails = [](const std::vector<std::string>& overrides, std::initializer_list<std::string> parts) {
+  const auto fails = [](const std::vector<std::string>& overrides,
+                        std::initializer_list<std::string> parts) {
     expect_error([&] { check_config(with(overrides)); }, parts);
   };
   EXPECT_NO_THROW(check_config(Config()));
@@ -161,8 +178,13 @@ TEST(Config, ArgumentsAreARecipeAndOverridesThatWin) {
   apply_arguments(config, std::vector<std::string>{"seed=2", recipe});
   EXPECT_EQ(config.seed, 2u);
   EXPECT_EQ(config.optim.lr, 0.5);
-  expect_error([&] { apply_arguments(config, std::vector<std::string>{recipe, "b.toml"}); }, {"one recipe", "b.toml"});
-  expect_error([&] { apply_arguments(config, std::vector<std::string>{"none.toml"}); }, {"none.toml", "cannot read"});
+  expect_error(
+      [&] {
+        apply_arguments(config, std::vector<std::string>{recipe, "b.toml"});
+      },
+      {"one recipe", "b.toml"});
+  expect_error([&] { apply_arguments(config, std::vector<std::string>{"none.toml"}); },
+               {"none.toml", "cannot read"});
   expect_error([&] { apply_file(config, folder.path()); }, {"folder"});
 }
 

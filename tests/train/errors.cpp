@@ -18,13 +18,14 @@ using test::Ended;
 using test::run_minnow;
 using test::tiny;
 
-/// Every failure is one line on stderr that says what is wrong, and the right status.
-void expect_failure(const Ended& ended, int status, std::initializer_list<std::string> parts) {
+/// Every failure is one message on stderr that says what is wrong, and the right status.
+void expect_failure(const Ended& ended, int status, std::initializer_list<std::string> parts,
+                    int64_t lines = 1) {
   EXPECT_EQ(ended.status, status) << ended.err;
   const size_t last = ended.err.rfind("minnow: ");
   ASSERT_NE(last, std::string::npos) << ended.err;
   const std::string message = ended.err.substr(last);
-  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1) << message;
+  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), lines) << message;
   for (const std::string& part : parts) {
     EXPECT_NE(message.find(part), std::string::npos) << "expected '" << part << "' in: " << message;
   }
@@ -48,10 +49,13 @@ class Errors : public testing::Test {
   TemporaryFolder folder;
 };
 
-TEST_F(Errors, UnknownKey) { refused({"optim.lrr=1"}, {"optim.lrr", "did you mean optim.lr?"}); }
+TEST_F(Errors, UnknownKey) {
+  refused({"optim.lrr=1"}, {"optim.lrr", "did you mean optim.lr?"});
+}
 
 TEST_F(Errors, RecipeWithAnUnknownKey) {
-  write_file_atomically(folder / "a.toml", std::string_view("seed = 1\n\n[clip]\nmicrobatch = 4\n"));
+  write_file_atomically(folder / "a.toml",
+                        std::string_view("seed = 1\n\n[clip]\nmicrobatch = 4\n"));
   refused({"a.toml"}, {"a.toml:4", "clip.microbatch", "clip.micro_batch"});
 }
 
@@ -62,16 +66,22 @@ TEST_F(Errors, MissingFolderOfData) {
 }
 
 TEST_F(Errors, BatchSmallerThanAMicroBatch) {
-  refused({"train.batch=2", "clip.rule=min", "clip.micro_batch=4"}, {"train.batch", "2", "clip.micro_batch", "4"});
+  refused({"train.batch=2", "clip.rule=min", "clip.micro_batch=4"},
+          {"train.batch", "2", "clip.micro_batch", "4"});
 }
 
-TEST_F(Errors, BatchLargerThanTheData) { refused({"train.batch=200"}, {"train.batch", "200", "96"}); }
+TEST_F(Errors, BatchLargerThanTheData) {
+  refused({"train.batch=200"}, {"train.batch", "200", "96"});
+}
 
-TEST_F(Errors, CudaIsNotInThisBuild) { refused({"device=cuda"}, {"device", "CUDA"}); }
+TEST_F(Errors, CudaIsNotInThisBuild) {
+  refused({"device=cuda"}, {"device", "CUDA"});
+}
 
 TEST_F(Errors, LossThatIsNotANumber) {
   // The first update throws the weights so far that the second step's loss overflows.
-  const Ended ended = train({"optim.lr=1e30", "train.epochs=2", "run.dir=r", "run.save=w.safetensors"});
+  const Ended ended =
+      train({"optim.lr=1e30", "train.epochs=2", "run.dir=r", "run.save=w.safetensors"});
   expect_failure(ended, 1, {"step", "not finite", "optim.lr", "1e+30", "no checkpoint"});
   EXPECT_FALSE(fs::exists(folder / "w.safetensors"));
   EXPECT_FALSE(fs::exists(folder / "r/checkpoints"));
@@ -87,8 +97,16 @@ TEST_F(Errors, LossThatIsNotANumberKeepsTheLastCheckpoint) {
   EXPECT_EQ(run_minnow(folder.path(), {"eval", "r"}).status, 0);
 }
 
+TEST_F(Errors, WeightsThatAreNotNumbersAreNotSaved) {
+  // The loss of the only step is fine; the update is beyond float32.
+  const Ended ended = train({"optim.lr=1e60", "train.steps=1", "train.eval_every=0", "run.dir=r"});
+  expect_failure(ended, 1, {"weights are not finite"});
+  EXPECT_FALSE(fs::exists(folder / "r/checkpoints"));
+}
+
 TEST_F(Errors, FullDisk) {
-  // A limit on the size of files stands for the full disk: metrics and configuration fit, the checkpoint does not.
+  // A limit on the size of files stands for the full disk: metrics and configuration fit, the
+  // checkpoint does not.
   const test::FileSizeLimit limit(8 << 10);
   const Ended ended = train({"train.epochs=1", "run.dir=r"});
   expect_failure(ended, 1, {"r/checkpoints/step-00000003.safetensors", "cannot write"});
@@ -117,7 +135,8 @@ TEST_F(Errors, WeightsOfAnotherNumberOfClasses) {
   auto eval = tiny();
   eval.insert(eval.begin(), {"eval", "w.safetensors"});
   expect_failure(run_minnow(folder.path(), eval), 2, {"w.safetensors", "7 classes", "10"});
-  expect_failure(run_minnow(folder.path(), {"eval", "w.safetensors"}), 2, {"w.safetensors", "recipe"});
+  expect_failure(run_minnow(folder.path(), {"eval", "w.safetensors"}), 2,
+                 {"w.safetensors", "recipe"});
 }
 
 TEST_F(Errors, WeightsThatDoNotFit) {
@@ -125,7 +144,11 @@ TEST_F(Errors, WeightsThatDoNotFit) {
                    std::vector<NamedTensor>{{"layers.0.weight", Tensor::zeros({15, 192})},
                                             {"layers.0.bias", Tensor::zeros({16})},
                                             {"stem.weight", Tensor::zeros({3})}});
-  refused({"init.from=w.safetensors"}, {"w.safetensors", "layers.0.weight", "[15, 192]", "stem.weight", "layers.1.bias"});
+  const Ended ended = train({"init.from=w.safetensors", "run.dir=r"});
+  expect_failure(ended, 2,
+                 {"w.safetensors", "layers.0.weight", "[15, 192]", "stem.weight", "layers.1.bias"},
+                 4);
+  EXPECT_FALSE(fs::exists(folder / "r"));
 }
 
 TEST_F(Errors, FilesThatAreNoWeights) {

@@ -13,7 +13,8 @@
 
 namespace minnow::test {
 
-/// What a finished program left: its exit status (128 + the signal that ended it) and all that it printed.
+/// What a finished program left: its exit status (128 + the signal that ended it) and all that it
+/// printed.
 struct Ended {
   int status = -1;
   std::string out, err;
@@ -58,11 +59,12 @@ inline Ended run_minnow(const std::filesystem::path& folder, std::vector<std::st
   return Program(folder, std::move(arguments)).wait();
 }
 
-/// Settings of a run that takes a fraction of a second: 96 pictures of 8 x 8 and a two-layer perceptron. 32 a batch make
-/// 3 steps an epoch.
+/// Settings of a run that takes a fraction of a second: 96 pictures of 8 x 8 and a two-layer
+/// perceptron. 32 a batch make 3 steps an epoch.
 inline std::vector<std::string> tiny(std::vector<std::string> more = {}) {
-  std::vector<std::string> all{"data.image=8",   "data.train_size=96", "data.test_size=40", "model.name=mlp",
-                               "model.hidden=[16]", "train.batch=32",  "clip.tau=32"};
+  std::vector<std::string> all{"data.image=8",   "data.train_size=96", "data.test_size=40",
+                               "model.name=mlp", "model.hidden=[16]",  "train.batch=32",
+                               "clip.tau=32"};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }

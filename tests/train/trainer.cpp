@@ -9,10 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/expect_error.h"
+#include "tests/golden.h"
 #include "tests/temporary_folder.h"
 #include "tests/train/program.h"
 #include "train/records.h"
 #include "train/run_folder.h"
+#include "train/task.h"
 
 namespace minnow {
 namespace {
@@ -24,8 +26,9 @@ using test::tiny;
 
 /// A transformer in which all that is random is at work.
 Settings tiny_vit(Settings more) {
-  Settings all = tiny({"model.name=vit", "model.patch=4", "model.dim=12", "model.depth=2", "model.heads=2",
-                       "model.dropout=0.1", "model.drop_path=0.1", "data.augment=crop_flip", "data.pad=1"});
+  Settings all =
+      tiny({"model.name=vit", "model.patch=4", "model.dim=12", "model.depth=2", "model.heads=2",
+            "model.dropout=0.1", "model.drop_path=0.1", "data.augment=crop_flip", "data.pad=1"});
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -43,7 +46,9 @@ void expect_same_bits(const std::vector<NamedTensor>& a, const std::vector<Named
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     ASSERT_EQ(a[i].tensor.shape(), b[i].tensor.shape());
-    EXPECT_EQ(std::memcmp(a[i].tensor.raw(), b[i].tensor.raw(), static_cast<size_t>(a[i].tensor.nbytes())), 0)
+    EXPECT_EQ(std::memcmp(a[i].tensor.raw(), b[i].tensor.raw(),
+                          static_cast<size_t>(a[i].tensor.nbytes())),
+              0)
         << a[i].name;
   }
 }
@@ -66,8 +71,8 @@ struct ResumeCase {
 
 class Resume : public testing::TestWithParam<ResumeCase> {};
 
-// 2 N steps at once against the same run whose second half was done again from the checkpoint at N: same weights to the
-// bit, same records. N = 4 lies in the middle of an epoch of three batches.
+// 2 N steps at once against the same run whose second half was done again from the checkpoint at N:
+// same weights to the bit, same records. N = 4 lies in the middle of an epoch of three batches.
 TEST_P(Resume, IsExact) {
   const TemporaryFolder folder;
   Settings settings = tiny_vit({"train.steps=8", "run.checkpoint_every=4", "schedule.warmup=2"});
@@ -82,15 +87,17 @@ TEST_P(Resume, IsExact) {
 
 INSTANTIATE_TEST_SUITE_P(
     Trainer, Resume,
-    testing::Values(ResumeCase{"AdamWPlain", {}},
-                    ResumeCase{"SgdNesterovMin",
-                               {"optim.name=sgd", "optim.nesterov=true", "optim.lr=0.1", "clip.rule=min",
-                                "clip.micro_batch=4"}},
-                    ResumeCase{"Quantile",
-                               {"clip.rule=quantile", "clip.threshold=0.5", "clip.micro_batch=5", "log.norms=true"}},
-                    ResumeCase{"QuantileByLayer",
-                               {"clip.rule=quantile", "clip.scope=layer", "optim.name=adam", "data.workers=0"}},
-                    ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
+    testing::Values(
+        ResumeCase{"AdamWPlain", {}},
+        ResumeCase{"SgdNesterovMin",
+                   {"optim.name=sgd", "optim.nesterov=true", "optim.lr=0.1", "clip.rule=min",
+                    "clip.micro_batch=4"}},
+        ResumeCase{
+            "Quantile",
+            {"clip.rule=quantile", "clip.threshold=0.5", "clip.micro_batch=5", "log.norms=true"}},
+        ResumeCase{"QuantileByLayer",
+                   {"clip.rule=quantile", "clip.scope=layer", "optim.name=adam", "data.workers=0"}},
+        ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
     [](const auto& info) { return info.param.name; });
 
 TEST(Trainer, WorkersAndEvaluationDoNotChangeTheWeights) {
@@ -98,8 +105,9 @@ TEST(Trainer, WorkersAndEvaluationDoNotChangeTheWeights) {
   const Settings base = tiny_vit({"train.steps=5"});
   const auto with = [&](Settings settings) {
     settings.insert(settings.begin(), base.begin(), base.end());
-    return train(settings, folder / fmt::format("run{}", std::distance(fs::directory_iterator(folder.path()),
-                                                                      fs::directory_iterator())));
+    return train(settings,
+                 folder / fmt::format("run{}", std::distance(fs::directory_iterator(folder.path()),
+                                                             fs::directory_iterator())));
   };
   const auto weights = with({"data.workers=0"});
   expect_same_bits(with({"data.workers=3"}), weights);
@@ -110,16 +118,52 @@ TEST(Trainer, WorkersAndEvaluationDoNotChangeTheWeights) {
 TEST(Trainer, OneMicroBatchIsPlainTraining) {
   const TemporaryFolder folder;
   const auto plain = train(tiny_vit({"train.steps=5"}), folder / "plain");
-  const auto clipped =
-      train(tiny_vit({"train.steps=5", "clip.rule=min", "clip.micro_batch=32"}), folder / "clipped");
+  const auto clipped = train(tiny_vit({"train.steps=5", "clip.rule=min", "clip.micro_batch=32"}),
+                             folder / "clipped");
   expect_same_bits(clipped, plain);
+}
+
+// Dropout is keyed by example, so the waves of a batch meet the masks that the whole batch meets.
+// What is left is the rounding of sums over 32 examples, up to 32 * 6e-8 = 2e-6 of the largest
+// summand; an entry of the gradient, which lr = 1 adds to the weights, is allowed to have cancelled
+// to a fifth of it.
+TEST(Trainer, WavesMeetTheSameDropout) {
+  const TemporaryFolder folder;
+  const Settings base =
+      tiny_vit({"train.steps=1", "optim.name=sgd", "optim.lr=1.0", "schedule.name=constant"});
+  const auto with = [&](const std::string& setting, const char* name) {
+    Settings settings = base;
+    settings.push_back(setting);
+    return train(settings, folder / name);
+  };
+  const auto whole = with("train.wave=0", "a"), waves = with("train.wave=8", "b");
+  for (size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_LT(test::relative_error(waves[i].tensor, whole[i].tensor), 1e-5) << whole[i].name;
+  }
+}
+
+// A learning rate of 0 and one batch that is all of the data: only the dropout masks differ from
+// step to step.
+TEST(Trainer, DropoutChangesFromStepToStep) {
+  const TemporaryFolder folder;
+  const auto losses = [&](const char* dropout, const char* name) {
+    train(tiny({"model.name=vit", "model.patch=4", "model.dim=12", "model.depth=2", "model.heads=2",
+                fmt::format("model.dropout={}", dropout), "data.shuffle=false",
+                "data.train_size=32", "optim.lr=0", "train.steps=2", "train.eval_every=0"}),
+          folder / name);
+    const std::vector<Json> all = records(folder / name);
+    return std::pair{all[0]["loss"].get<double>(), all[1]["loss"].get<double>()};
+  };
+  const auto plain = losses("0.0", "plain"), dropped = losses("0.1", "dropped");
+  EXPECT_EQ(plain.first, plain.second);
+  EXPECT_NE(dropped.first, dropped.second);
 }
 
 TEST(Trainer, RecordsHaveTheAgreedFields) {
   const TemporaryFolder folder;
   const int64_t batch = 32, micro_batch = 5, groups = 7;  // the last one has two examples
-  train(tiny({"train.epochs=2", "data.train_size=100", "data.draggers=0.1", "clip.rule=min", "clip.micro_batch=5",
-              "log.norms=true"}),
+  train(tiny({"train.epochs=2", "data.train_size=100", "data.draggers=0.1", "clip.rule=min",
+              "clip.micro_batch=5", "log.norms=true"}),
         folder / "run");
   std::ifstream file(metrics_path(folder / "run"));
   int64_t steps = 0, evals = 0, marked = 0;
@@ -135,7 +179,8 @@ TEST(Trainer, RecordsHaveTheAgreedFields) {
     }
     EXPECT_EQ(record["step"], ++steps);
     EXPECT_EQ(record["epoch"], evals + 1);
-    for (const char* key : {"loss", "lr", "rho", "argmin", "norm_mean", "norm_max", "ineligible", "examples_per_s"}) {
+    for (const char* key :
+         {"loss", "lr", "rho", "argmin", "norm_mean", "norm_max", "ineligible", "examples_per_s"}) {
       EXPECT_TRUE(record[key].is_number()) << key;
     }
     ASSERT_EQ(record["norms"].size(), static_cast<size_t>(groups));
@@ -143,7 +188,8 @@ TEST(Trainer, RecordsHaveTheAgreedFields) {
     ASSERT_EQ(record["marked"].size(), static_cast<size_t>(groups));
     // The rule itself: every coefficient is rho / norm.
     for (int64_t j = 0; j < groups; ++j) {
-      EXPECT_DOUBLE_EQ(record["coefficients"][j].get<double>() * record["norms"][j].get<double>(), record["rho"]);
+      EXPECT_DOUBLE_EQ(record["coefficients"][j].get<double>() * record["norms"][j].get<double>(),
+                       record["rho"]);
       marked += record["marked"][j].get<int64_t>();
     }
     EXPECT_EQ(record["coefficients"][record["argmin"].get<size_t>()], 1.0);
@@ -159,7 +205,9 @@ TEST(Trainer, MarksNoneOrAll) {
   const TemporaryFolder folder;
   for (const int share : {0, 1}) {
     const fs::path dir = folder / std::to_string(share);
-    train(tiny({"train.steps=2", fmt::format("data.draggers={}", share), "log.norms=true", "clip.micro_batch=8"}), dir);
+    train(tiny({"train.steps=2", fmt::format("data.draggers={}", share), "log.norms=true",
+                "clip.micro_batch=8"}),
+          dir);
     const Json first = records(dir).front();
     EXPECT_EQ(first["marked"], Json(std::vector<int>(4, share)));
     EXPECT_EQ(first["coefficients"], Json(std::vector<double>(4, 1)));  // clip.rule is none
@@ -183,7 +231,8 @@ TEST(Trainer, StartsFromWeights) {
   const TemporaryFolder folder;
   const fs::path file = folder / "a.safetensors";
   const auto saved = train(tiny({"train.steps=2", "run.save=" + file.string()}), folder / "a");
-  const auto same = train(tiny({"train.steps=1", "optim.lr=0.0", "init.from=" + file.string()}), folder / "b");
+  const auto same =
+      train(tiny({"train.steps=1", "optim.lr=0.0", "init.from=" + file.string()}), folder / "b");
   expect_same_bits(same, saved);  // a learning rate of 0 leaves weights as they are
 }
 
@@ -196,7 +245,20 @@ TEST(Trainer, RefusesWhatDoesNotFit) {
   fails({"train.batch=97"}, {"train.batch", "97", "96"});
   fails({"data.mean=[0.5, 0.5]"}, {"mean"});
   fails({"run.save=" + (folder / "none/x.safetensors").string()}, {"run.save", "none"});
-  fails({"model.name=vit", "model.patch=3", "model.dim=12", "model.heads=2"}, {"model.patch", "3", "8"});
+  fails({"model.name=vit", "model.patch=3", "model.dim=12", "model.heads=2"},
+        {"model.patch", "3", "8"});
+}
+
+TEST(Task, OnlyTrainingPicturesAreAugmented) {
+  Config plain, augmented;
+  apply_overrides(augmented, Settings{"data.augment=crop_flip"});
+  const auto same = [&](Split split, bool training) {
+    const Tensor a = open_data(plain, split, training)->get(3, 1).input;
+    const Tensor b = open_data(augmented, split, training)->get(3, 1).input;
+    return a.to_vector<float>() == b.to_vector<float>();
+  };
+  EXPECT_FALSE(same(Split::train, true));
+  EXPECT_TRUE(same(Split::test, false));
 }
 
 TEST(Records, LabelRank) {
