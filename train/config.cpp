@@ -134,15 +134,15 @@ void collect(const toml::table& table, const std::string& prefix, const std::str
 /// two places, the later one has the last word.
 void assign_all(Config& config, const std::vector<Said>& all) {
   bool epochs = false, steps = false;
+  auto& train = config.train;
   for (const Said& said : all) {
     assign(config, said);
     epochs = epochs || said.name == "train.epochs";
     steps = steps || said.name == "train.steps";
+    check(!(epochs && steps && train.epochs > 0 && train.steps > 0),
+          "{}train.epochs and train.steps are both given ({} and {}); keep one of them", said.where,
+          train.epochs, train.steps);
   }
-  auto& train = config.train;
-  check(!(epochs && steps && train.epochs > 0 && train.steps > 0),
-        "{}train.epochs and train.steps are both given ({} and {}); keep one of them",
-        all.front().where, train.epochs, train.steps);
   if (steps && train.steps > 0) train.epochs = 0;
   if (epochs && train.epochs > 0) train.steps = 0;
 }

@@ -18,7 +18,7 @@ constexpr double eps = std::numeric_limits<float>::epsilon();
 
 /// Groups of 0, 1, 520 and 9 rows: an empty one, one with the shortcut, and one past a block of
 /// rows.
-const std::vector<int64_t> bounds = {0, 0, 1, 521, 530};
+const std::vector<int64_t> bounds = {0, 1, 1, 521, 530};
 constexpr int64_t groups = 4, rows = 530;
 
 struct Operands {
