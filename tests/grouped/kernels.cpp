@@ -16,7 +16,7 @@ namespace {
 
 constexpr double eps = std::numeric_limits<float>::epsilon();
 
-/// Groups of 0, 1, 520 and 9 rows: an empty one, one with the shortcut, and one past a block of
+/// Groups of 1, 0, 520 and 9 rows: one with the shortcut, an empty one, and one past a block of
 /// rows.
 const std::vector<int64_t> bounds = {0, 1, 1, 521, 530};
 constexpr int64_t groups = 4, rows = 530;
