@@ -46,7 +46,7 @@ const char* build() {
 }  // namespace
 
 std::string version() {
-  return "minnow 0.1.0";
+  return "minnow " MINNOW_VERSION;
 }
 
 int info_command() {

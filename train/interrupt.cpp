@@ -1,39 +1,64 @@
 #include "train/interrupt.h"
 
+#include <pthread.h>
+
+#include <atomic>
 #include <csignal>
+#include <mutex>
+#include <thread>
 
 namespace minnow {
 namespace {
 
-volatile std::sig_atomic_t signalled = 0;
+std::atomic<bool> guarded = false;
+std::atomic<bool> signalled = false;
 
-constexpr int kSignals[] = {SIGINT, SIGTERM};
-
-void set_handlers(void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;  // a signal must not break a write
-  for (int signal : kSignals) sigaction(signal, &action, nullptr);
+sigset_t watched() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
 }
 
-void remember(int) {
-  signalled = 1;
-  set_handlers(SIG_DFL);
+/// Ends the program the way the signal would have.
+void end_by(int signal) {
+  std::signal(signal, SIG_DFL);
+  const sigset_t set = watched();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  std::raise(signal);
+}
+
+void watch() {
+  const sigset_t set = watched();
+  for (int signal = 0; sigwait(&set, &signal) == 0;) {
+    if (!guarded || signalled.exchange(true)) end_by(signal);
+  }
 }
 
 }  // namespace
 
+void watch_signals() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    const sigset_t set = watched();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    std::thread(watch).detach();
+  });
+}
+
 InterruptGuard::InterruptGuard() {
-  signalled = 0;
-  set_handlers(remember);
+  watch_signals();
+  signalled = false;
+  guarded = true;
 }
 
 InterruptGuard::~InterruptGuard() {
-  set_handlers(SIG_DFL);
+  guarded = false;
 }
 
 bool InterruptGuard::interrupted() const {
-  return signalled != 0;
+  return signalled;
 }
 
 }  // namespace minnow

@@ -2,6 +2,12 @@
 
 namespace minnow {
 
+/// Blocks SIGINT and SIGTERM in the calling thread, and so in every thread that it starts, and
+/// leaves them to a thread of their own. The program calls this before anything else: no signal
+/// handler may run on a thread that computes, because oneDNN's generated products (2.6) keep data
+/// where the kernel puts a handler's frame; an interrupted product corrupts the heap.
+void watch_signals();
+
 /// While it lives, the first SIGINT or SIGTERM is remembered instead of ending the program, so that
 /// the step at hand can be finished and saved. The second one ends the program as usual. One at a
 /// time.

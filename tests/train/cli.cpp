@@ -175,6 +175,28 @@ TEST_P(Interrupt, ThenResumeEqualsUninterrupted) {
 
 INSTANTIATE_TEST_SUITE_P(Cli, Interrupt, testing::Values(SIGINT, SIGTERM));
 
+/// A signal handler on a thread that is inside one of oneDNN's products corrupts the heap, so every
+/// thread but the one that waits for signals must block them.
+TEST(Cli, NoSignalInterruptsAThreadThatComputes) {
+  const TemporaryFolder folder;
+  const test::Program program(folder.path(), train({"train.steps=100000", "train.eval_every=0",
+                                                    "data.workers=2", "threads=2", "run.dir=a"}));
+  wait_for_steps(folder / "a", 3);
+  constexpr uint64_t both = (uint64_t{1} << (SIGINT - 1)) | (uint64_t{1} << (SIGTERM - 1));
+  int blocking = 0, open = 0;
+  for (const auto& task : fs::directory_iterator(fmt::format("/proc/{}/task", program.pid()))) {
+    const std::string status = read_text_file(task.path() / "status"), key = "SigBlk:";
+    const size_t at = status.find(key);
+    ASSERT_NE(at, std::string::npos);
+    const uint64_t blocked = std::stoull(status.substr(at + key.size(), 24), nullptr, 16);
+    ++((blocked & both) == both ? blocking : open);
+  }
+  EXPECT_LE(open, 1);  // the one that waits for them, while it does
+  EXPECT_GE(blocking, 4);
+  kill(program.pid(), SIGTERM);
+  EXPECT_EQ(program.wait().status, 130);
+}
+
 TEST(Cli, DemoShowsBothRuns) {
   const TemporaryFolder folder;
   auto arguments = tiny({"train.epochs=1"});
