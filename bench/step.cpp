@@ -70,11 +70,17 @@ class Trainer {
   Tensor inputs_, labels_;
 };
 
+void report(benchmark::State& state, const Cost& cost) {
+  const double ms = median(cost.times);
+  state.counters["ms"] = ms;
+  state.counters["ms_per_example"] = ms / static_cast<double>(state.range(0));
+  state.counters["peak_MiB"] = static_cast<double>(cost.peak) / (1 << 20);
+}
+
 /// Arguments: B, image side, b (0: plain), wave (0: automatic).
 void step(benchmark::State& state) {
-  const int64_t batch = state.range(0), image = state.range(1), b = state.range(2);
-  const int64_t wave = state.range(3);
-  Trainer trainer(batch, image);
+  const int64_t b = state.range(2), wave = state.range(3);
+  Trainer trainer(state.range(0), state.range(1));
   Cost plain, clipped, warm_up;
   trainer.step(0, b == 0 ? wave : 0, warm_up);
   if (b > 0) trainer.step(b, wave, warm_up);
@@ -83,50 +89,50 @@ void step(benchmark::State& state) {
     if (b > 0) trainer.step(b, wave, clipped);
     state.SetIterationTime((b == 0 ? plain : clipped).times.back() / 1e3);
   }
-  const Cost& cost = b == 0 ? plain : clipped;
-  state.counters["ms"] = median(cost.times);
-  state.counters["ms_per_example"] = median(cost.times) / static_cast<double>(batch);
-  state.counters["peak_MiB"] = static_cast<double>(cost.peak) / (1 << 20);
+  report(state, b == 0 ? plain : clipped);
   if (b == 0) return;
   std::vector<double> ratios;
-  for (size_t i = 0; i < plain.times.size(); ++i)
+  for (size_t i = 0; i < plain.times.size(); ++i) {
     ratios.push_back(clipped.times[i] / plain.times[i]);
+  }
   state.counters["ratio"] = median(ratios);
-  state.counters["memory"] = static_cast<double>(cost.peak) / static_cast<double>(plain.peak);
+  state.counters["memory"] = static_cast<double>(clipped.peak) / static_cast<double>(plain.peak);
+}
+
+/// Clipped steps alone, in waves of a fixed size: memory is that of one wave, time that of the
+/// examples.
+void large_batches(benchmark::State& state) {
+  Trainer trainer(state.range(0), state.range(1));
+  Cost cost, warm_up;
+  trainer.step(state.range(2), state.range(3), warm_up);
+  for (auto _ : state) {
+    trainer.step(state.range(2), state.range(3), cost);
+    state.SetIterationTime(cost.times.back() / 1e3);
+  }
+  report(state, cost);
+}
+
+void in_milliseconds(benchmark::internal::Benchmark* b, int64_t iterations) {
+  b->ArgNames({"B", "image", "b", "wave"})->UseManualTime()->Unit(benchmark::kMillisecond);
+  b->Iterations(iterations);
 }
 
 constexpr int64_t tokens_65 = 32, tokens_197 = 56;  // image sides
-BENCHMARK(step)
-    ->ArgNames({"B", "image", "b", "wave"})
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(9)
-    ->Args({64, tokens_65, 0, 0})
-    ->Args({64, tokens_65, 0, 8})
-    ->Args({64, tokens_65, 0, 16})
-    ->Args({64, tokens_65, 64, 0})
-    ->Args({64, tokens_65, 8, 0})
-    ->Args({64, tokens_65, 1, 0})
-    ->Args({64, tokens_65, 1, 8})
-    ->Args({64, tokens_65, 1, 64});
-BENCHMARK(step)
-    ->ArgNames({"B", "image", "b", "wave"})
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(5)
-    ->Args({64, tokens_197, 0, 0})
-    ->Args({64, tokens_197, 8, 0})
-    ->Args({64, tokens_197, 1, 0});
-/// Memory is that of one wave, time that of the examples.
-BENCHMARK(step)
-    ->ArgNames({"B", "image", "b", "wave"})
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(1)
-    ->Name("large_batches")
-    ->Args({64, tokens_65, 1, 16})
-    ->Args({256, tokens_65, 1, 16})
-    ->Args({1024, tokens_65, 1, 16});
+BENCHMARK(step)->Apply([](auto* bench) {
+  in_milliseconds(bench, 7);
+  for (const auto& [b, wave] :
+       {std::pair{0, 0}, {0, 16}, {64, 0}, {8, 0}, {1, 0}, {1, 16}, {1, 64}}) {
+    bench->Args({64, tokens_65, b, wave});
+  }
+});
+BENCHMARK(step)->Apply([](auto* bench) {
+  in_milliseconds(bench, 3);
+  for (int64_t b : {0, 8, 1}) bench->Args({64, tokens_197, b, 0});
+});
+BENCHMARK(large_batches)->Apply([](auto* bench) {
+  in_milliseconds(bench, 1);
+  for (int64_t batch : {64, 256, 1024}) bench->Args({batch, tokens_65, 1, 16});
+});
 
 }  // namespace
 }  // namespace minnow

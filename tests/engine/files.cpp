@@ -1,15 +1,14 @@
 #include "engine/files.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include "tests/expect_error.h"
+#include "tests/file_size_limit.h"
 #include "tests/temporary_folder.h"
 
 namespace minnow {
@@ -123,30 +122,12 @@ TEST(Files, AFolderThatRefusesIsNamed) {
   fs::permissions(folder.path(), fs::perms{0755});
 }
 
-/// Limits the size of files, as a full disk does, for one scope.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
-
 TEST(Files, ADiskThatIsFullLeavesTheOldFile) {
   const TemporaryFolder folder;
   const fs::path path = folder / "file";
   write_file_atomically(path, "old");
   {
-    const FileSizeLimit limit(1000);
+    const test::FileSizeLimit limit(1000);
     expect_error<RunError>([&] { write_file_atomically(path, std::string(5000, 'x')); },
                            {path.string(), "cannot write", "File too large"});
   }

@@ -11,8 +11,8 @@
 
 #include "engine/files.h"
 #include "tests/expect_error.h"
+#include "tests/file_size_limit.h"
 #include "tests/temporary_folder.h"
-#include "tests/train/file_size_limit.h"
 
 namespace minnow {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "engine/files.h"
 #include "engine/safetensors.h"
+#include "tests/file_size_limit.h"
 #include "tests/temporary_folder.h"
-#include "tests/train/file_size_limit.h"
 #include "tests/train/program.h"
 
 namespace minnow {
