@@ -12,6 +12,7 @@
 #include "engine/machine.h"
 #include "kernels/clip.h"
 #include "kernels/launch.h"
+#include "kernels/optim.h"
 #include "kernels/outer.h"
 #include "kernels/reduce.h"
 #include "tests/op_case.h"
@@ -114,6 +115,29 @@ void add_gram(int64_t groups, int64_t n) {
       [=] { return seconds([&] { cpu::gram(groups, n, x.data<float>(), products->data()); }); });
 }
 
+/// One fused step over n elements: reads parameter, gradient and two moments, writes all but the
+/// gradient.
+void add_adamw(int64_t n) {
+  const Tensor p = Tensor::zeros({n}), g = Tensor::full({n}, 0.1), m = Tensor::zeros({n}),
+               v = Tensor::zeros({n});
+  add(fmt::format("adamw/{}", n), {.bytes = 28.0 * static_cast<double>(n)}, [=] {
+    return seconds([&] {
+      const OptimTensor<float> one{.n = n,
+                                   .p = p.data<float>(),
+                                   .g = g.data<float>(),
+                                   .m = m.data<float>(),
+                                   .v = v.data<float>(),
+                                   .shrink = 0.9999f};
+      cpu::adam<float>(std::span(&one, 1), {.rest1 = 0.1f,
+                                            .beta2 = 0.999f,
+                                            .rest2 = 0.001f,
+                                            .step_size = 1e-3f,
+                                            .scale2 = 1,
+                                            .eps = 1e-8f});
+    });
+  });
+}
+
 }  // namespace
 }  // namespace minnow
 
@@ -129,6 +153,7 @@ int main(int argc, char** argv) {
   add_grouped(8, 520, 192, 768);
   add_grouped(64, 65, 192, 768);
   add_gram(64, 192 * 768);
+  add_adamw(5'400'000);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
