@@ -1,6 +1,7 @@
 #include "kernels/pool2d.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/launch.h"
 #include "kernels/window.h"
@@ -60,7 +61,7 @@ void max_pool_forward(const PoolShape& s, const T* x, T* y, int64_t* place) {
       for (int64_t j = span.begin; j < span.end; ++j) {
         const int64_t from = row + offset + j * stride;
         const T value = plane[from];
-        const bool wins = (value > most[j]) | (value != value);
+        const bool wins = (value > most[j]) | std::isnan(value);
         most[j] = wins ? value : most[j];
         best[j] = wins ? from : best[j];
       }

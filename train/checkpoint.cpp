@@ -161,11 +161,8 @@ Checkpoint load_checkpoint(const fs::path& path) {
 
 SafetensorsFile load_weights(const fs::path& path) {
   SafetensorsFile file = load_safetensors(path);
-  if (is_checkpoint(file)) {
-    file.tensors = to_checkpoint(std::move(file), path.string()).parameters;
-    file.metadata.clear();
-  }
-  return file;
+  if (!is_checkpoint(file)) return file;
+  return {to_checkpoint(std::move(file), path.string()).parameters, {}};
 }
 
 }  // namespace minnow

@@ -10,7 +10,7 @@ namespace {
 /// A batch of matrices as a product reads it: `rows` x `columns` as they lie in memory.
 struct Matrices {
   Tensor values;
-  Op op;
+  Op op = Op::none;
 
   int64_t rows() const { return values.dim(-2); }
   int64_t columns() const { return values.dim(-1); }
