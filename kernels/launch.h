@@ -4,11 +4,26 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
+
+#include "kernels/bfloat16.h"
 
 /// The thin device choice: every op reaches its kernel through this line, as in
-/// MINNOW_KERNEL(x.device(), layernorm_forward<T>)(rows, width, ...). A build without CUDA has the
-/// CPU half only.
+/// MINNOW_KERNEL(x.device(), layernorm_forward<T>)(rows, width, ...), where T is the type that
+/// dispatch_float chose. A build without CUDA has the CPU half only, and only CUDA computes in
+/// bfloat16.
+#if MINNOW_CUDA
+#define MINNOW_KERNEL(device, ...)                                                             \
+  [minnow_on_cuda = (device).is_cuda()](auto... args) {                                        \
+    if (minnow_on_cuda) {                                                                      \
+      ::minnow::cuda::__VA_ARGS__(args...);                                                    \
+    } else if constexpr (!std::is_same_v<T, ::minnow::bfloat16>) {                             \
+      ::minnow::cpu::__VA_ARGS__(args...);                                                     \
+    }                                                                                          \
+  }
+#else
 #define MINNOW_KERNEL(device, ...) (::minnow::cpu::__VA_ARGS__)
+#endif
 
 namespace minnow::cpu {
 
