@@ -165,7 +165,7 @@ void for_each_head(const Plan<T>& plan, int64_t arrays, F f) {
 
 template <class T>
 void attention_forward(const AttentionShape& shape, const int64_t* lengths, const T* qkv, T* o,
-                       T* lse) {
+                       Wide<T>* lse) {
   const Plan<T> plan(shape, lengths);
   for_each_head(plan, 1, [&](const Head& head, T* scratch, int64_t) {
     forward_head(plan, head, qkv, o, lse, scratch);
@@ -174,7 +174,7 @@ void attention_forward(const AttentionShape& shape, const int64_t* lengths, cons
 
 template <class T>
 void attention_backward(const AttentionShape& shape, const int64_t* lengths, const T* qkv,
-                        const T* o, const T* lse, const T* go, T* gqkv) {
+                        const T* o, const Wide<T>* lse, const T* go, T* gqkv) {
   const Plan<T> plan(shape, lengths);
   for_each_head(plan, 2, [&](const Head& head, T* scratch, int64_t scores) {
     backward_head(plan, head, qkv, o, lse, go, gqkv, scratch, scratch + scores);

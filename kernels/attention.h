@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
+
 namespace minnow {
 
 /// Sizes of multi-head attention over qkv [B, T, 3 H Dh], packed as [3, H, Dh] in the last axis.
@@ -19,14 +21,26 @@ namespace cpu {
 /// queries at a time and never written out.
 template <class T>
 void attention_forward(const AttentionShape& shape, const int64_t* lengths, const T* qkv, T* o,
-                       T* lse);
+                       Wide<T>* lse);
 
 /// Overwrites gqkv [B, T, 3 H Dh], with 0 at and after an example's length. The probabilities P =
 /// exp(s - lse) are computed again: dS = P (dP - rowsum(go o)) with dP = go v^T. Source: Dao et
 /// al., "FlashAttention", NeurIPS 2022, section 3.
 template <class T>
 void attention_backward(const AttentionShape& shape, const int64_t* lengths, const T* qkv,
-                        const T* o, const T* lse, const T* go, T* gqkv);
+                        const T* o, const Wide<T>* lse, const T* go, T* gqkv);
 
 }  // namespace cpu
+
+/// The same on arrays in device memory.
+namespace cuda {
+
+template <class T>
+void attention_forward(const AttentionShape& shape, const int64_t* lengths, const T* qkv, T* o,
+                       Wide<T>* lse);
+template <class T>
+void attention_backward(const AttentionShape& shape, const int64_t* lengths, const T* qkv,
+                        const T* o, const Wide<T>* lse, const T* go, T* gqkv);
+
+}  // namespace cuda
 }  // namespace minnow

@@ -14,7 +14,8 @@ struct bfloat16 {
   MINNOW_HOST_DEVICE explicit bfloat16(float value) {
     const uint32_t word = std::bit_cast<uint32_t>(value);
     if (value != value) {
-      bits = static_cast<uint16_t>((word >> 16) | 0x40);  // stays a NaN whatever the lower half held
+      bits =
+          static_cast<uint16_t>((word >> 16) | 0x40);  // stays a NaN whatever the lower half held
     } else {
       bits = static_cast<uint16_t>((word + 0x7fff + ((word >> 16) & 1)) >> 16);
     }

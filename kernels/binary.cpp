@@ -27,17 +27,31 @@ void multiply(int64_t n, const T* a, const T* b, T* y) {
 }
 
 template <class T>
-void scale(int64_t n, T alpha, const T* x, T* y) {
+void scale(int64_t n, Wide<T> alpha, const T* x, T* y) {
   map(n, y, [=](int64_t i) { return alpha * x[i]; });
 }
 
 template <class T>
-void add_scaled(int64_t n, T alpha, const T* x, T* y) {
+void add_scaled(int64_t n, Wide<T> alpha, const T* x, T* y) {
   map(n, y, [=](int64_t i) { return y[i] + alpha * x[i]; });
 }
 
 template <class T>
-void add_broadcast(int64_t rows, int64_t width, const T* x, const T* b, T* y) {
+void scale_by(int64_t n, const double* alpha, const T* x, T* y) {
+  if (*alpha == 0) {
+    map(n, y, [](int64_t) { return T(0); });
+  } else if (*alpha != 1 || x != y) {
+    scale(n, static_cast<T>(*alpha), x, y);
+  }
+}
+
+template <class T>
+void add_scaled_by(int64_t n, const double* alpha, const T* x, T* y) {
+  if (*alpha != 0) add_scaled(n, static_cast<T>(*alpha), x, y);
+}
+
+template <class T>
+void add_broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y) {
   if (width == 0) return;
   parallel_for(rows, element_grain / width + 1, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -49,11 +63,13 @@ void add_broadcast(int64_t rows, int64_t width, const T* x, const T* b, T* y) {
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                 \
-  template void add<T>(int64_t, const T*, const T*, T*);      \
-  template void multiply<T>(int64_t, const T*, const T*, T*); \
-  template void scale<T>(int64_t, T, const T*, T*);           \
-  template void add_scaled<T>(int64_t, T, const T*, T*);      \
+#define MINNOW_INSTANTIATE(T)                                           \
+  template void add<T>(int64_t, const T*, const T*, T*);                \
+  template void multiply<T>(int64_t, const T*, const T*, T*);           \
+  template void scale<T>(int64_t, T, const T*, T*);                     \
+  template void add_scaled<T>(int64_t, T, const T*, T*);                \
+  template void scale_by<T>(int64_t, const double*, const T*, T*);      \
+  template void add_scaled_by<T>(int64_t, const double*, const T*, T*); \
   template void add_broadcast<T>(int64_t, int64_t, const T*, const T*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

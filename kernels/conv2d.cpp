@@ -95,7 +95,7 @@ struct GroupPlace {
 }  // namespace
 
 template <class T>
-void conv2d_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
+void conv2d_forward(const ConvShape& s, const T* x, const T* w, const Wide<T>* bias, T* y) {
   if (s.depthwise()) return depthwise_forward(s, x, w, bias, y);
   const int64_t out = s.out_area(), filters = s.group_filters(), taps = s.taps();
   for_each_example<T>(s, [&](int64_t e, std::vector<T>& scratch) {
@@ -130,7 +130,7 @@ void conv2d_backward(const ConvShape& s, const T* gy, const T* w, T* gx) {
 }
 
 template <class T>
-void conv2d_bias_sums(const ConvShape& s, const T* gy, T* gbias) {
+void conv2d_bias_sums(const ConvShape& s, const T* gy, Wide<T>* gbias) {
   const int64_t out = s.out_area();
   parallel_for(s.batch * s.filters, element_grain / (out + 1) + 1, [=](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {

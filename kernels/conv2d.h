@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
+
 namespace minnow {
 
 /// Sizes of a convolution of x [B, C, H, W] with w [F, C / groups, kh, kw] into y [B, F, H', W'].
@@ -33,7 +35,7 @@ namespace cpu {
 ///   v dilation - padding],
 /// with 0 outside of x. bias may be null. Overwrites y.
 template <class T>
-void conv2d_forward(const ConvShape& shape, const T* x, const T* w, const T* bias, T* y);
+void conv2d_forward(const ConvShape& shape, const T* x, const T* w, const Wide<T>* bias, T* y);
 
 /// The transposed map of gy: overwrites gx [B, C, H, W].
 template <class T>
@@ -41,7 +43,19 @@ void conv2d_backward(const ConvShape& shape, const T* gy, const T* w, T* gx);
 
 /// The sum over each example's outputs of a filter: overwrites gbias [B, F].
 template <class T>
-void conv2d_bias_sums(const ConvShape& shape, const T* gy, T* gbias);
+void conv2d_bias_sums(const ConvShape& shape, const T* gy, Wide<T>* gbias);
 
 }  // namespace cpu
+
+/// The same on arrays in device memory.
+namespace cuda {
+
+template <class T>
+void conv2d_forward(const ConvShape& shape, const T* x, const T* w, const Wide<T>* bias, T* y);
+template <class T>
+void conv2d_backward(const ConvShape& shape, const T* gy, const T* w, T* gx);
+template <class T>
+void conv2d_bias_sums(const ConvShape& shape, const T* gy, Wide<T>* gbias);
+
+}  // namespace cuda
 }  // namespace minnow

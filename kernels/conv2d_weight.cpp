@@ -33,7 +33,7 @@ T dot(int64_t begin, int64_t end, const T* a, const T* b, int64_t stride) {
 }
 
 template <class T>
-void add_depthwise(const ConvShape& s, const T* x, const T* gy, T alpha, T beta, T* sum) {
+void add_depthwise(const ConvShape& s, const T* x, const T* gy, T alpha, Wide<T> beta, T* sum) {
   for (int64_t f = 0; f < s.filters; ++f) {
     const T* plane = x + f / s.group_filters() * s.height * s.width;
     const T* g = gy + f * s.out_area();
@@ -54,7 +54,8 @@ void add_depthwise(const ConvShape& s, const T* x, const T* gy, T alpha, T beta,
 
 /// sum = alpha (example e's share) + beta sum.
 template <class T>
-void add_example(const Problem<T>& p, int64_t e, T alpha, T beta, T* sum, std::vector<T>& scratch) {
+void add_example(const Problem<T>& p, int64_t e, T alpha, Wide<T> beta, T* sum,
+                 std::vector<T>& scratch) {
   const ConvShape& s = p.shape;
   if (s.depthwise()) return add_depthwise(s, p.image(e), p.gradient(e), alpha, beta, sum);
   const int64_t filters = s.group_filters(), taps = s.taps(), out = s.out_area();
@@ -70,7 +71,8 @@ void add_example(const Problem<T>& p, int64_t e, T alpha, T beta, T* sum, std::v
 /// The examples [begin, end) on the calling thread; `factor`, where there is one, holds each
 /// example's coefficient.
 template <class T>
-void add_range(const Problem<T>& p, int64_t begin, int64_t end, const T* factor, T beta, T* sum) {
+void add_range(const Problem<T>& p, int64_t begin, int64_t end, const T* factor, Wide<T> beta,
+               T* sum) {
   std::vector<T> scratch;
   bool untouched = true;
   for (int64_t e = begin; e < end; ++e) {
@@ -85,8 +87,8 @@ void add_range(const Problem<T>& p, int64_t begin, int64_t end, const T* factor,
 
 /// The same over all cores: each adds up a run of the examples, and the runs are added in order.
 template <class T>
-void add_range_parallel(const Problem<T>& p, int64_t begin, int64_t end, const T* factor, T beta,
-                        T* sum) {
+void add_range_parallel(const Problem<T>& p, int64_t begin, int64_t end, const T* factor,
+                        Wide<T> beta, T* sum) {
   const int64_t examples = end - begin, size = p.size();
   const int64_t parts = std::clamp<int64_t>(examples, 1, omp_get_max_threads());
   std::vector<T> partial(static_cast<size_t>((parts - 1) * size));
@@ -116,14 +118,15 @@ void for_each_group(int64_t groups, F one) {
 }  // namespace
 
 template <class T>
-void conv_sum(const ConvShape& shape, const T* x, const T* gy, T beta, T* sum) {
+void conv_sum(const ConvShape& shape, const T* x, const T* gy, Wide<T> beta, Wide<T>* sum) {
   add_range_parallel(Problem<T>{shape, x, gy}, 0, shape.batch, static_cast<const T*>(nullptr), beta,
                      sum);
 }
 
 template <class T>
-void conv_group_sums(const ConvShape& shape, int64_t groups, const int64_t* bounds, const T* x,
-                     const T* gy, T beta, T* sums, double* sumsq) {
+void conv_group_sums(const ConvShape& shape, const Segments& segments, const T* x, const T* gy,
+                     Wide<T> beta, Wide<T>* sums, double* sumsq) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   const Problem<T> p{shape, x, gy};
   const T* whole = nullptr;
   for_each_group(groups, [&](int64_t j, bool spread) {
@@ -135,8 +138,9 @@ void conv_group_sums(const ConvShape& shape, int64_t groups, const int64_t* boun
 }
 
 template <class T>
-void conv_group_sumsq(const ConvShape& shape, int64_t groups, const int64_t* bounds, const T* x,
-                      const T* gy, double* sumsq) {
+void conv_group_sumsq(const ConvShape& shape, const Segments& segments, const T* x, const T* gy,
+                      double* sumsq) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   const Problem<T> p{shape, x, gy};
   const T* whole = nullptr;
   for_each_group(groups, [&](int64_t j, bool spread) {
@@ -148,8 +152,9 @@ void conv_group_sumsq(const ConvShape& shape, int64_t groups, const int64_t* bou
 }
 
 template <class T>
-void conv_weighted_sum(const ConvShape& shape, int64_t groups, const int64_t* bounds, const T* x,
-                       const T* gy, const double* c, T beta, T* sum) {
+void conv_weighted_sum(const ConvShape& shape, const Segments& segments, const T* x, const T* gy,
+                       const double* c, Wide<T> beta, Wide<T>* sum) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   std::vector<T> factor(static_cast<size_t>(shape.batch));
   for (int64_t j = 0; j < groups; ++j) {
     std::fill(factor.begin() + bounds[j], factor.begin() + bounds[j + 1], static_cast<T>(c[j]));
@@ -157,14 +162,14 @@ void conv_weighted_sum(const ConvShape& shape, int64_t groups, const int64_t* bo
   add_range_parallel<T>(Problem<T>{shape, x, gy}, 0, shape.batch, factor.data(), beta, sum);
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                      \
-  template void conv_sum<T>(const ConvShape&, const T*, const T*, T, T*);                          \
-  template void conv_group_sums<T>(const ConvShape&, int64_t, const int64_t*, const T*, const T*,  \
-                                   T, T*, double*);                                                \
-  template void conv_group_sumsq<T>(const ConvShape&, int64_t, const int64_t*, const T*, const T*, \
-                                    double*);                                                      \
-  template void conv_weighted_sum<T>(const ConvShape&, int64_t, const int64_t*, const T*,          \
-                                     const T*, const double*, T, T*);
+#define MINNOW_INSTANTIATE(T)                                                                    \
+  template void conv_sum<T>(const ConvShape&, const T*, const T*, T, T*);                        \
+  template void conv_group_sums<T>(const ConvShape&, const Segments&, const T*, const T*, T, T*, \
+                                   double*);                                                     \
+  template void conv_group_sumsq<T>(const ConvShape&, const Segments&, const T*, const T*,       \
+                                    double*);                                                    \
+  template void conv_weighted_sum<T>(const ConvShape&, const Segments&, const T*, const T*,      \
+                                     const double*, T, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

@@ -30,3 +30,21 @@ void soft_cross_entropy_backward(int64_t rows, int64_t classes, T smoothing, con
                                  const T* targets, const T* gy, T* gx);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class T>
+void cross_entropy_forward(int64_t rows, int64_t classes, T smoothing, const T* x,
+                           const int64_t* labels, T* p, T* losses);
+template <class T>
+void cross_entropy_backward(int64_t rows, int64_t classes, T smoothing, const T* p,
+                            const int64_t* labels, const T* gy, T* gx);
+template <class T>
+void soft_cross_entropy_forward(int64_t rows, int64_t classes, T smoothing, const T* x,
+                                const T* targets, T* p, T* losses);
+template <class T>
+void soft_cross_entropy_backward(int64_t rows, int64_t classes, T smoothing, const T* p,
+                                 const T* targets, const T* gy, T* gx);
+
+}  // namespace minnow::cuda

@@ -59,7 +59,7 @@ template <class... P, class... A>
 void launch(const LaunchSite& site, void (*kernel)(P...), A... args) {
   if (site.grid.x == 0 || site.grid.y == 0 || site.grid.z == 0) return;
   if (site.shared > 48 * 1024) allow_shared(reinterpret_cast<const void*>(kernel), site);
-  kernel<<<site.grid, site.block, static_cast<size_t>(site.shared), stream()>>>(
+  kernel<<<site.grid, site.block, static_cast<size_t>(site.shared), stream()> > >(
       static_cast<P>(args)...);
   check_launch(site);
 }
@@ -67,8 +67,7 @@ void launch(const LaunchSite& site, void (*kernel)(P...), A... args) {
 #endif
 
 /// MINNOW_LAUNCH(grid, block, shared_bytes, kernel<T>, arguments...); an empty grid is no launch.
-#define MINNOW_LAUNCH(grid, block, shared, ...)                                               \
-  ::minnow::cuda::launch({(grid), (block), (shared), #__VA_ARGS__, __FILE__, __LINE__}, \
-                         __VA_ARGS__)
+#define MINNOW_LAUNCH(grid, block, shared, ...) \
+  ::minnow::cuda::launch({(grid), (block), (shared), #__VA_ARGS__, __FILE__, __LINE__}, __VA_ARGS__)
 
 }  // namespace minnow::cuda

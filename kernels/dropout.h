@@ -23,3 +23,15 @@ void drop_path(int64_t examples, int64_t width, RandomKey key, const int64_t* id
                const T* x, T* y);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class T>
+void dropout(int64_t examples, int64_t width, RandomKey key, const int64_t* ids, double p,
+             const T* x, T* y);
+template <class T>
+void drop_path(int64_t examples, int64_t width, RandomKey key, const int64_t* ids, double p,
+               const T* x, T* y);
+
+}  // namespace minnow::cuda

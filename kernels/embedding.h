@@ -10,3 +10,11 @@ template <class T>
 void embedding_forward(int64_t rows, int64_t width, const int64_t* ids, const T* weight, T* y);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class T>
+void embedding_forward(int64_t rows, int64_t width, const int64_t* ids, const T* weight, T* y);
+
+}  // namespace minnow::cuda

@@ -49,8 +49,8 @@ void gemm_one(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, float alpha, co
 }  // namespace
 
 template <class T>
-void gemm(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
-          const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
+void gemm(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, Wide<T> alpha, const T* a, int64_t lda,
+          const T* b, int64_t ldb, Wide<T> beta, T* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
   if (k == 0) {  // an empty sum; oneDNN leaves C as it was
     for (int64_t i = 0; i < m; ++i) {
@@ -62,9 +62,9 @@ void gemm(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, T alpha, const T* a
 }
 
 template <class T>
-void gemm_batched(int64_t count, Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, T alpha,
+void gemm_batched(int64_t count, Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, Wide<T> alpha,
                   const T* a, int64_t lda, int64_t stride_a, const T* b, int64_t ldb,
-                  int64_t stride_b, T beta, T* c, int64_t ldc, int64_t stride_c) {
+                  int64_t stride_b, Wide<T> beta, T* c, int64_t ldc, int64_t stride_c) {
   const auto one = [=](int64_t i) {
     gemm(op_a, op_b, m, n, k, alpha, a + i * stride_a, lda, b + i * stride_b, ldb, beta,
          c + i * stride_c, ldc);

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
+
 namespace minnow {
 
 /// Whether a product reads its operand as it lies in memory or transposed.
@@ -15,14 +17,27 @@ namespace cpu {
 /// thread. oneDNN's generated code (seen in 2.6.3) does not survive a signal handler on its thread:
 /// a program with handlers blocks their signals in the threads that compute.
 template <class T>
-void gemm(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
-          const T* b, int64_t ldb, T beta, T* c, int64_t ldc);
+void gemm(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, Wide<T> alpha, const T* a, int64_t lda,
+          const T* b, int64_t ldb, Wide<T> beta, T* c, int64_t ldc);
 
 /// `count` products whose operands lie `stride_*` elements apart (0: the same operand each time).
 template <class T>
-void gemm_batched(int64_t count, Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, T alpha,
+void gemm_batched(int64_t count, Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, Wide<T> alpha,
                   const T* a, int64_t lda, int64_t stride_a, const T* b, int64_t ldb,
-                  int64_t stride_b, T beta, T* c, int64_t ldc, int64_t stride_c);
+                  int64_t stride_b, Wide<T> beta, T* c, int64_t ldc, int64_t stride_c);
 
 }  // namespace cpu
+
+/// The same on arrays in device memory; products of bfloat16 can be written in float (C).
+namespace cuda {
+
+template <class T, class C = T>
+void gemm(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, Wide<T> alpha, const T* a, int64_t lda,
+          const T* b, int64_t ldb, Wide<T> beta, C* c, int64_t ldc);
+template <class T, class C = T>
+void gemm_batched(int64_t count, Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, Wide<T> alpha,
+                  const T* a, int64_t lda, int64_t stride_a, const T* b, int64_t ldb,
+                  int64_t stride_b, Wide<T> beta, C* c, int64_t ldc, int64_t stride_c);
+
+}  // namespace cuda
 }  // namespace minnow

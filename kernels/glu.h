@@ -15,3 +15,13 @@ template <class T>
 void glu_backward(int64_t rows, int64_t width, const T* x, const T* gy, T* gx);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class T>
+void glu_forward(int64_t rows, int64_t width, const T* x, T* y);
+template <class T>
+void glu_backward(int64_t rows, int64_t width, const T* x, const T* gy, T* gx);
+
+}  // namespace minnow::cuda

@@ -18,8 +18,8 @@ void for_each_group(const GroupNormShape& s, int64_t size, F f) {
 }  // namespace
 
 template <class T>
-void groupnorm_forward(const GroupNormShape& shape, T eps, const T* x, const T* weight,
-                       const T* bias, T* y, T* mean, T* rstd) {
+void groupnorm_forward(const GroupNormShape& shape, Wide<T> eps, const T* x, const Wide<T>* weight,
+                       const Wide<T>* bias, T* y, Wide<T>* mean, Wide<T>* rstd) {
   const int64_t channels = shape.channels / shape.groups, inner = shape.inner;
   const int64_t size = channels * inner;
   for_each_group(shape, size, [=, groups = shape.groups](int64_t i) {
@@ -48,8 +48,9 @@ void groupnorm_forward(const GroupNormShape& shape, T eps, const T* x, const T* 
 }
 
 template <class T>
-void groupnorm_backward(const GroupNormShape& shape, const T* x, const T* weight, const T* mean,
-                        const T* rstd, const T* gy, T* gx, T* gweight, T* gbias) {
+void groupnorm_backward(const GroupNormShape& shape, const T* x, const Wide<T>* weight,
+                        const Wide<T>* mean, const Wide<T>* rstd, const T* gy, T* gx,
+                        Wide<T>* gweight, Wide<T>* gbias) {
   const int64_t channels = shape.channels / shape.groups, inner = shape.inner;
   const int64_t size = channels * inner;
   // With h = gy weight and n = (x - mean) rstd: gx = rstd (h - mean(h) - n mean(h n)).

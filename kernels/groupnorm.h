@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
+
 namespace minnow {
 
 /// Sizes of x [B, C, rest]: `inner` is the number of elements of `rest`, and `groups` divides C.
@@ -16,14 +18,28 @@ namespace cpu {
 /// [C] may be null (1 and 0). Overwrites y; saves mean and rstd [B, groups]. Source: Wu, He, "Group
 /// normalization", ECCV 2018.
 template <class T>
-void groupnorm_forward(const GroupNormShape& shape, T eps, const T* x, const T* weight,
-                       const T* bias, T* y, T* mean, T* rstd);
+void groupnorm_forward(const GroupNormShape& shape, Wide<T> eps, const T* x, const Wide<T>* weight,
+                       const Wide<T>* bias, T* y, Wide<T>* mean, Wide<T>* rstd);
 
 /// Overwrites gx, which may be gy, and gweight and gbias [B, C]: the sums over `rest`, from which
 /// the gradient of any group of examples follows.
 template <class T>
-void groupnorm_backward(const GroupNormShape& shape, const T* x, const T* weight, const T* mean,
-                        const T* rstd, const T* gy, T* gx, T* gweight, T* gbias);
+void groupnorm_backward(const GroupNormShape& shape, const T* x, const Wide<T>* weight,
+                        const Wide<T>* mean, const Wide<T>* rstd, const T* gy, T* gx,
+                        Wide<T>* gweight, Wide<T>* gbias);
 
 }  // namespace cpu
+
+/// The same on arrays in device memory.
+namespace cuda {
+
+template <class T>
+void groupnorm_forward(const GroupNormShape& shape, Wide<T> eps, const T* x, const Wide<T>* weight,
+                       const Wide<T>* bias, T* y, Wide<T>* mean, Wide<T>* rstd);
+template <class T>
+void groupnorm_backward(const GroupNormShape& shape, const T* x, const Wide<T>* weight,
+                        const Wide<T>* mean, const Wide<T>* rstd, const T* gy, T* gx,
+                        Wide<T>* gweight, Wide<T>* gbias);
+
+}  // namespace cuda
 }  // namespace minnow

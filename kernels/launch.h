@@ -13,13 +13,13 @@
 /// dispatch_float chose. A build without CUDA has the CPU half only, and only CUDA computes in
 /// bfloat16.
 #if MINNOW_CUDA
-#define MINNOW_KERNEL(device, ...)                                                             \
-  [minnow_on_cuda = (device).is_cuda()](auto... args) {                                        \
-    if (minnow_on_cuda) {                                                                      \
-      ::minnow::cuda::__VA_ARGS__(args...);                                                    \
-    } else if constexpr (!std::is_same_v<T, ::minnow::bfloat16>) {                             \
-      ::minnow::cpu::__VA_ARGS__(args...);                                                     \
-    }                                                                                          \
+#define MINNOW_KERNEL(device, ...)                                 \
+  [minnow_on_cuda = (device).is_cuda()](auto... args) {            \
+    if (minnow_on_cuda) {                                          \
+      ::minnow::cuda::__VA_ARGS__(args...);                        \
+    } else if constexpr (!std::is_same_v<T, ::minnow::bfloat16>) { \
+      ::minnow::cpu::__VA_ARGS__(args...);                         \
+    }                                                              \
   }
 #else
 #define MINNOW_KERNEL(device, ...) (::minnow::cpu::__VA_ARGS__)

@@ -8,8 +8,8 @@
 namespace minnow::cpu {
 
 template <class T>
-void layernorm_forward(int64_t rows, int64_t width, T eps, const T* x, const T* weight,
-                       const T* bias, T* y, T* mean, T* rstd) {
+void layernorm_forward(int64_t rows, int64_t width, Wide<T> eps, const T* x, const Wide<T>* weight,
+                       const Wide<T>* bias, T* y, Wide<T>* mean, Wide<T>* rstd) {
   parallel_for(rows, element_grain / (width + 1) + 1, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* xr = x + r * width;
@@ -68,8 +68,9 @@ void backward_row(int64_t width, const T* x, const T* weight, T m, T s, const T*
 }  // namespace
 
 template <class T>
-void layernorm_backward(int64_t examples, int64_t rows, int64_t width, const T* x, const T* weight,
-                        const T* mean, const T* rstd, const T* gy, T* gx, T* gweight, T* gbias) {
+void layernorm_backward(int64_t examples, int64_t rows, int64_t width, const T* x,
+                        const Wide<T>* weight, const Wide<T>* mean, const Wide<T>* rstd,
+                        const T* gy, T* gx, Wide<T>* gweight, Wide<T>* gbias) {
   if (examples == 0) return;
   const int64_t each = rows / examples;
   const bool summed = gweight != nullptr && gbias != nullptr;

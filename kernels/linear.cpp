@@ -8,8 +8,8 @@
 namespace minnow::cpu {
 
 template <class T>
-void linear_forward(int64_t rows, int64_t in, int64_t out, const T* x, const T* w, const T* bias,
-                    T* y) {
+void linear_forward(int64_t rows, int64_t in, int64_t out, const T* x, const T* w,
+                    const Wide<T>* bias, T* y) {
   if (bias == nullptr) {
     gemm(Op::none, Op::transpose, rows, out, in, T(1), x, in, w, in, T(0), y, out);
     return;

@@ -31,7 +31,9 @@ void for_each_block(std::span<const OptimTensor<T>> tensors, F f) {
 }  // namespace
 
 template <class T>
-void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step) {
+void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate) {
+  if (gate.skip != nullptr && *gate.skip != 0) return;
+  ++*gate.taken;
   const T lr = step.lr, momentum = step.momentum;
   // Of d and the new m, how much of each moves p.
   const T of_d = step.nesterov ? 1 : 0, of_m = step.nesterov ? momentum : 1;
@@ -54,8 +56,11 @@ void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step) {
 }
 
 template <class T>
-void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step) {
-  for_each_block(tensors, [step](const OptimTensor<T>& t, int64_t begin, int64_t end) {
+void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate) {
+  if (gate.skip != nullptr && *gate.skip != 0) return;
+  const AdamRates rates = adam_rates(step.lr, step.log_beta1, step.log_beta2, ++*gate.taken);
+  const T step_size = static_cast<T>(ratestep_size), scale2 = static_cast<T>(ratescale2);
+  for_each_block(tensors, [=](const OptimTensor<T>& t, int64_t begin, int64_t end) {
     const AdamStep<T> s = step;
     const T l2 = t.l2, shrink = t.shrink;
     T *p = t.p, *m = t.m, *v = t.v;
@@ -65,14 +70,14 @@ void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step) {
       const T d = g[i] + l2 * p[i];
       m[i] += s.rest1 * (d - m[i]);
       v[i] = s.beta2 * v[i] + s.rest2 * d * d;
-      p[i] = shrink * p[i] - s.step_size * m[i] / (s.scale2 * std::sqrt(v[i]) + s.eps);
+      p[i] = shrink * p[i] - step_size * m[i] / (scale2 * std::sqrt(v[i]) + s.eps);
     }
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                               \
-  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&); \
-  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&);
+#define MINNOW_INSTANTIATE(T)                                                                \
+  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&, const StepGate&); \
+  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&, const StepGate&);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

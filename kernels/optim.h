@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
+
+#include "kernels/random.h"
 
 namespace minnow {
 
@@ -25,23 +28,42 @@ struct SgdStep {
   bool nesterov = false;
 };
 
-/// Constants of one step of Adam; t counts the steps from 1.
+/// Constants of one step of Adam. The rest follows from the number of the step, which only the
+/// device knows: step_size = lr / (1 - beta1^t) and scale2 = 1 / sqrt(1 - beta2^t), computed in
+/// float64 (adam_rates) and rounded to T.
 template <class T>
 struct AdamStep {
   T rest1 = 0;  ///< 1 - beta1, of the unrounded beta
   T beta2 = 0;
-  T rest2 = 0;      ///< 1 - beta2
-  T step_size = 0;  ///< lr / (1 - beta1^t)
-  T scale2 = 0;     ///< 1 / sqrt(1 - beta2^t)
+  T rest2 = 0;  ///< 1 - beta2
   T eps = 0;
+  double lr = 0, log_beta1 = 0, log_beta2 = 0;
 };
+
+/// What decides on the device whether and as which a step is taken.
+struct StepGate {
+  const uint8_t* skip = nullptr;  ///< where it is not null and *skip is not 0, nothing changes
+  int64_t* taken = nullptr;       ///< steps taken before this one; raised by one where it is taken
+};
+
+/// The two rates of Adam's step t, which counts from 1.
+struct AdamRates {
+  double step_size, scale2;
+};
+MINNOW_HOST_DEVICE inline AdamRates adam_rates(double lr, double log_beta1, double log_beta2,
+                                               int64_t t) {
+  // 1 - beta^t without the cancellation of its first steps; log_beta is the logarithm of beta.
+  const double n = static_cast<double>(t);
+  return {lr / -std::expm1(n * log_beta1), 1 / std::sqrt(-std::expm1(n * log_beta2))};
+}
 
 namespace cpu {
 
 /// d = g + l2 p;  m = momentum m + d;  p = shrink p - lr (nesterov ? d + momentum m : m).
+/// The tensors lie in host memory, what they point to on the device. All in one launch.
 /// Without momentum m may be null, and p = shrink p - lr d.
 template <class T>
-void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step);
+void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate);
 
 /// d = g + l2 p;  m += rest1 (d - m);  v = beta2 v + rest2 d^2;
 /// p = shrink p - step_size m / (scale2 sqrt(v) + eps).
@@ -49,7 +71,17 @@ void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step);
 /// decay regularization", ICLR 2019; eps outside the root and the order of operations as in
 /// PyTorch.
 template <class T>
-void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step);
+void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate);
 
 }  // namespace cpu
+
+/// The same on arrays in device memory.
+namespace cuda {
+
+template <class T>
+void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate);
+template <class T>
+void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate);
+
+}  // namespace cuda
 }  // namespace minnow

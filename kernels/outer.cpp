@@ -10,13 +10,15 @@
 namespace minnow::cpu {
 
 template <class T>
-void outer_sum(int64_t rows, int64_t in, int64_t out, const T* a, const T* g, T beta, T* sum) {
+void outer_sum(int64_t rows, int64_t in, int64_t out, const T* a, const T* g, Wide<T> beta,
+               Wide<T>* sum) {
   gemm(Op::transpose, Op::none, out, in, rows, T(1), g, out, a, in, beta, sum, in);
 }
 
 template <class T>
-void outer_group_sums(int64_t groups, const int64_t* bounds, int64_t in, int64_t out, const T* a,
-                      const T* g, T beta, T* sums, double* sumsq) {
+void outer_group_sums(const Segments& segments, int64_t in, int64_t out, const T* a, const T* g,
+                      Wide<T> beta, Wide<T>* sums, double* sumsq) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   const auto one = [=](int64_t j) {
     T* mine = sums + j * in * out;
     outer_sum(bounds[j + 1] - bounds[j], in, out, a + bounds[j] * in, g + bounds[j] * out, beta,
@@ -33,8 +35,9 @@ void outer_group_sums(int64_t groups, const int64_t* bounds, int64_t in, int64_t
 }
 
 template <class T>
-void outer_group_sumsq(int64_t groups, const int64_t* bounds, int64_t in, int64_t out, const T* a,
-                       const T* g, double* sumsq) {
+void outer_group_sumsq(const Segments& segments, int64_t in, int64_t out, const T* a, const T* g,
+                       double* sumsq) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   // A tile of the product that stays in the second-level cache beside the operands.
   const int64_t tile =
       std::clamp<int64_t>(65536 / std::max<int64_t>(in, 1), 16, std::max<int64_t>(out, 16));
@@ -82,8 +85,9 @@ void scale_rows(int64_t begin, int64_t end, int64_t width, const int64_t* bounds
 }  // namespace
 
 template <class T>
-void outer_weighted_sum(int64_t groups, const int64_t* bounds, int64_t in, int64_t out, const T* a,
-                        const T* g, const double* c, T beta, T* sum) {
+void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, const T* a, const T* g,
+                        const double* c, Wide<T> beta, Wide<T>* sum) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   constexpr int64_t block =
       512;  // rows scaled into scratch memory at a time: they stay in the cache
   std::vector<T> scaled(static_cast<size_t>(block * out));
@@ -105,14 +109,14 @@ void outer_weighted_sum(int64_t groups, const int64_t* bounds, int64_t in, int64
   }
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                      \
-  template void outer_sum<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*);                \
-  template void outer_group_sums<T>(int64_t, const int64_t*, int64_t, int64_t, const T*, const T*, \
-                                    T, T*, double*);                                               \
-  template void outer_group_sumsq<T>(int64_t, const int64_t*, int64_t, int64_t, const T*,          \
-                                     const T*, double*);                                           \
-  template void outer_weighted_sum<T>(int64_t, const int64_t*, int64_t, int64_t, const T*,         \
-                                      const T*, const double*, T, T*);
+#define MINNOW_INSTANTIATE(T)                                                                     \
+  template void outer_sum<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*);               \
+  template void outer_group_sums<T>(const Segments&, int64_t, int64_t, const T*, const T*, T, T*, \
+                                    double*);                                                     \
+  template void outer_group_sumsq<T>(const Segments&, int64_t, int64_t, const T*, const T*,       \
+                                     double*);                                                    \
+  template void outer_weighted_sum<T>(const Segments&, int64_t, int64_t, const T*, const T*,      \
+                                      const double*, T, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

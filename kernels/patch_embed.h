@@ -16,3 +16,15 @@ void unpatchify(int64_t batch, int64_t channels, int64_t height, int64_t width, 
                 const T* patches, T* x);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class T>
+void patchify(int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch,
+              const T* x, T* patches);
+template <class T>
+void unpatchify(int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch,
+                const T* patches, T* x);
+
+}  // namespace minnow::cuda

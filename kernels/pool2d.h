@@ -41,4 +41,22 @@ template <class T>
 void global_avg_pool_backward(int64_t planes, int64_t area, const T* gy, T* gx);
 
 }  // namespace cpu
+
+/// The same on arrays in device memory.
+namespace cuda {
+
+template <class T>
+void max_pool_forward(const PoolShape& shape, const T* x, T* y, int64_t* place);
+template <class T>
+void max_pool_backward(const PoolShape& shape, const int64_t* place, const T* gy, T* gx);
+template <class T>
+void avg_pool_forward(const PoolShape& shape, const T* x, T* y);
+template <class T>
+void avg_pool_backward(const PoolShape& shape, const T* gy, T* gx);
+template <class T>
+void global_avg_pool_forward(int64_t planes, int64_t area, const T* x, T* y);
+template <class T>
+void global_avg_pool_backward(int64_t planes, int64_t area, const T* gy, T* gx);
+
+}  // namespace cuda
 }  // namespace minnow

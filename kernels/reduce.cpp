@@ -21,6 +21,13 @@ double sum_of_squares(int64_t n, const T* x) {
   return total;
 }
 
+template <class T>
+void row_sumsq(int64_t rows, int64_t n, const T* x, double* sumsq) {
+  parallel_for(rows, element_grain / (n + 1) + 1, [=](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) sumsq[r] = sum_of_squares(n, x + r * n);
+  });
+}
+
 namespace {
 
 /// Columns per unit of work: one strip of the result stays in the first-level cache while the rows
@@ -43,8 +50,9 @@ void add_rows(int64_t begin, int64_t end, int64_t stride, int64_t n, const T* x,
 }  // namespace
 
 template <class T>
-void segment_sums(int64_t groups, const int64_t* bounds, int64_t width, const T* x, T beta, T* sums,
+void segment_sums(const Segments& segments, int64_t width, const T* x, Wide<T> beta, Wide<T>* sums,
                   double* sumsq) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   const int64_t per_group = strips(width);
   const int64_t work = groups == 0 ? 0 : (bounds[groups] - bounds[0]) * width;
   const int64_t grain = work < element_grain ? groups * per_group : 1;
@@ -58,12 +66,13 @@ void segment_sums(int64_t groups, const int64_t* bounds, int64_t width, const T*
     }
   });
   if (sumsq == nullptr) return;
-  for (int64_t j = 0; j < groups; ++j) sumsq[j] = sum_of_squares(width, sums + j * width);
+  row_sumsq(groups, width, sums, sumsq);
 }
 
 template <class T>
-void weighted_row_sum(int64_t groups, const int64_t* bounds, int64_t width, const T* x,
-                      const double* c, T beta, T* sum) {
+void weighted_row_sum(const Segments& segments, int64_t width, const T* x, const double* c,
+                      Wide<T> beta, Wide<T>* sum) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   const int64_t work = groups == 0 ? 0 : (bounds[groups] - bounds[0]) * width;
   // Narrower strips than above where there is one result only, so that every core has some.
   const int64_t columns = std::min(strip, std::max<int64_t>(16, width / omp_get_max_threads()));
@@ -83,11 +92,11 @@ void weighted_row_sum(int64_t groups, const int64_t* bounds, int64_t width, cons
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                     \
-  template double sum_of_squares<T>(int64_t, const T*);                                           \
-  template void segment_sums<T>(int64_t, const int64_t*, int64_t, const T*, T, T*, double*);      \
-  template void weighted_row_sum<T>(int64_t, const int64_t*, int64_t, const T*, const double*, T, \
-                                    T*);
+#define MINNOW_INSTANTIATE(T)                                                        \
+  template double sum_of_squares<T>(int64_t, const T*);                              \
+  template void row_sumsq<T>(int64_t, int64_t, const T*, double*);                   \
+  template void segment_sums<T>(const Segments&, int64_t, const T*, T, T*, double*); \
+  template void weighted_row_sum<T>(const Segments&, int64_t, const T*, const double*, T, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

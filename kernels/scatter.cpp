@@ -20,7 +20,8 @@ int64_t strips(int64_t width) {
 
 /// Columns first .. first + n of a table times beta.
 template <class T>
-void scale_columns(int64_t vocabulary, int64_t width, int64_t first, int64_t n, T beta, T* table) {
+void scale_columns(int64_t vocabulary, int64_t width, int64_t first, int64_t n, Wide<T> beta,
+                   T* table) {
   for (int64_t v = 0; v < vocabulary; ++v) {
     T* row = table + v * width + first;
     for (int64_t i = 0; i < n; ++i) row[i] = beta == T(0) ? T(0) : beta * row[i];
@@ -42,8 +43,10 @@ void add_columns(int64_t begin, int64_t end, int64_t width, int64_t first, int64
 }  // namespace
 
 template <class T>
-void scatter_group_sums(int64_t groups, const int64_t* bounds, int64_t vocabulary, int64_t width,
-                        const int64_t* ids, const T* g, T beta, T* sums, double* sumsq) {
+void scatter_group_sums(const Segments& segments, int64_t vocabulary, int64_t width,
+                        const int64_t* ids, const T* g, Wide<T> beta, Wide<T>* sums,
+                        double* sumsq) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   const int64_t per_group = strips(width), table = vocabulary * width;
   parallel_for(groups * per_group, element_grain / (vocabulary * strip + 1) + 1,
                [=](int64_t begin, int64_t end) {
@@ -62,8 +65,9 @@ void scatter_group_sums(int64_t groups, const int64_t* bounds, int64_t vocabular
 }
 
 template <class T>
-void scatter_group_sumsq(int64_t groups, const int64_t* bounds, int64_t width, const int64_t* ids,
-                         const T* g, double* sumsq) {
+void scatter_group_sumsq(const Segments& segments, int64_t width, const int64_t* ids, const T* g,
+                         double* sumsq) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   parallel_for(groups, 1, [=](int64_t begin, int64_t end) {
     std::vector<std::pair<int64_t, int64_t>>
         order;  // (id, row): equal ids stay in the order of their rows
@@ -88,8 +92,10 @@ void scatter_group_sumsq(int64_t groups, const int64_t* bounds, int64_t width, c
 }
 
 template <class T>
-void scatter_weighted_sum(int64_t groups, const int64_t* bounds, int64_t vocabulary, int64_t width,
-                          const int64_t* ids, const T* g, const double* c, T beta, T* sum) {
+void scatter_weighted_sum(const Segments& segments, int64_t vocabulary, int64_t width,
+                          const int64_t* ids, const T* g, const double* c, Wide<T> beta,
+                          Wide<T>* sum) {
+  const int64_t groups = segments.groups, *bounds = segments.bounds;
   // Narrower strips than above where there is one table only, so that every core has some; a cache
   // line at least.
   const int64_t columns = std::clamp<int64_t>(width / omp_get_max_threads(), 16, strip);
@@ -110,11 +116,11 @@ void scatter_weighted_sum(int64_t groups, const int64_t* bounds, int64_t vocabul
 }
 
 #define MINNOW_INSTANTIATE(T)                                                                      \
-  template void scatter_group_sums<T>(int64_t, const int64_t*, int64_t, int64_t, const int64_t*,   \
-                                      const T*, T, T*, double*);                                   \
-  template void scatter_group_sumsq<T>(int64_t, const int64_t*, int64_t, const int64_t*, const T*, \
+  template void scatter_group_sums<T>(const Segments&, int64_t, int64_t, const int64_t*, const T*, \
+                                      T, T*, double*);                                             \
+  template void scatter_group_sumsq<T>(const Segments&, int64_t, const int64_t*, const T*,         \
                                        double*);                                                   \
-  template void scatter_weighted_sum<T>(int64_t, const int64_t*, int64_t, int64_t, const int64_t*, \
+  template void scatter_weighted_sum<T>(const Segments&, int64_t, int64_t, const int64_t*,         \
                                         const T*, const double*, T, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -49,3 +49,17 @@ template <class T>
 void log_softmax_backward(int64_t rows, int64_t width, const T* y, const T* gy, T* gx);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class T>
+void softmax_forward(int64_t rows, int64_t width, const T* x, T* y);
+template <class T>
+void softmax_backward(int64_t rows, int64_t width, const T* y, const T* gy, T* gx);
+template <class T>
+void log_softmax_forward(int64_t rows, int64_t width, const T* x, T* y);
+template <class T>
+void log_softmax_backward(int64_t rows, int64_t width, const T* y, const T* gy, T* gx);
+
+}  // namespace minnow::cuda

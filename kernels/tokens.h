@@ -21,3 +21,17 @@ void mean_tokens_backward(int64_t examples, int64_t tokens, int64_t width, int64
                           const T* gy, T* gx);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class T>
+void copy_blocks(int64_t count, int64_t n, const T* x, int64_t x_stride, T* y, int64_t y_stride);
+template <class T>
+void mean_tokens_forward(int64_t examples, int64_t tokens, int64_t width, int64_t first, const T* x,
+                         T* y);
+template <class T>
+void mean_tokens_backward(int64_t examples, int64_t tokens, int64_t width, int64_t first,
+                          const T* gy, T* gx);
+
+}  // namespace minnow::cuda

@@ -15,3 +15,13 @@ template <class F, class T>
 void unary_backward(int64_t n, const T* x, const T* gy, T* gx);
 
 }  // namespace minnow::cpu
+
+/// The same on arrays in device memory.
+namespace minnow::cuda {
+
+template <class F, class T>
+void unary_forward(int64_t n, const T* x, T* y);
+template <class F, class T>
+void unary_backward(int64_t n, const T* x, const T* gy, T* gx);
+
+}  // namespace minnow::cuda
