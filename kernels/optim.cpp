@@ -59,7 +59,7 @@ template <class T>
 void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate) {
   if (gate.skip != nullptr && *gate.skip != 0) return;
   const AdamRates rates = adam_rates(step.lr, step.log_beta1, step.log_beta2, ++*gate.taken);
-  const T step_size = static_cast<T>(ratestep_size), scale2 = static_cast<T>(ratescale2);
+  const T step_size = static_cast<T>(rates.step_size), scale2 = static_cast<T>(rates.scale2);
   for_each_block(tensors, [=](const OptimTensor<T>& t, int64_t begin, int64_t end) {
     const AdamStep<T> s = step;
     const T l2 = t.l2, shrink = t.shrink;
