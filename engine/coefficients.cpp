@@ -1,127 +1,111 @@
 #include "engine/coefficients.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <utility>
+
+#include "kernels/launch.h"
 
 namespace minnow {
+namespace {
 
-Coefficients::Coefficients(int64_t layers, const Grouping& grouping, const ClipRule& rule,
-                           const ClipState& state)
-    : layers_(layers),
-      scopes_(rule.scope == Scope::layer ? layers : 1),
-      domains_(rule.rule == Rule::min && rule.scope == Scope::domain ? grouping.domain_count() : 1),
-      grouping_(grouping),
-      rule_(rule),
-      state_(state),
-      factors_(static_cast<size_t>(scopes_ * grouping.groups()), 0.0),
-      norms_(factors_.size(), 0.0),
-      rho_(static_cast<size_t>(scopes_ * domains_), std::numeric_limits<double>::infinity()),
-      examples_(static_cast<size_t>(scopes_), 0.0),
-      count_(static_cast<size_t>(scopes_), 0.0) {
-  check(rule.scope != Scope::domain || !grouping.domains().empty(),
-        "clip.scope: \"domain\" needs data whose examples carry domains");
-  seen_.norms.assign(static_cast<size_t>(grouping.groups()), 0.0);
-  seen_.sumsq.assign(static_cast<size_t>(layers * grouping.groups()), 0.0);
+/// Lays the table's arrays out one after the other in `numbers`, first those that the host reads;
+/// returns the number of elements. With null it only counts.
+int64_t lay_out(ClipTable& t, double* numbers) {
+  int64_t used = 0;
+  const auto place = [&](double*& array, int64_t n) {
+    array = numbers == nullptr ? nullptr : numbers + used;
+    used += n;
+  };
+  double* summary = nullptr;
+  place(t.sumsq, t.layers * t.groups);
+  place(t.norms, t.groups);
+  place(t.coefficients, t.scopes * t.groups);
+  place(summary, sizeof(ClipSummary) / sizeof(double));
+  place(t.deciding, t.scopes * t.groups);
+  place(t.factors, t.scopes * t.groups);
+  place(t.weights, t.scopes * t.groups);
+  place(t.rho, t.scopes * t.domains);
+  place(t.common, t.scopes * t.domains);
+  place(t.examples, t.scopes);
+  place(t.taking_part, t.scopes);
+  t.summary = reinterpret_cast<ClipSummary*>(summary);
+  return used;
 }
 
-/// 0 where no group was eligible.
-double Coefficients::rho(int64_t s, int64_t domain) const {
-  const double least = rho_[s * domains_ + domain];
-  return std::isfinite(least) ? least : 0;
+}  // namespace
+
+void GroupReport::start_reading() {
+  const int64_t end =
+      reinterpret_cast<double*>(table_.summary + 1) - numbers_.data<double>();  // of what is read
+  copy_ = HostCopy(numbers_.slice(0, end));
 }
 
-void Coefficients::see(int64_t first, int64_t last, const std::vector<double>& sumsq) {
-  const int64_t n = last - first, k = grouping_.groups();
-  for (int64_t l = 0; l < layers_; ++l) {
-    std::copy_n(sumsq.begin() + l * n, n, seen_.sumsq.begin() + l * k + first);
-  }
-  std::vector<double> total(static_cast<size_t>(n));
-  cpu::group_norms(layers_, n, sumsq.data(), total.data());
-  std::copy(total.begin(), total.end(), seen_.norms.begin() + first);
-  for (int64_t s = 0; s < scopes_; ++s) {
-    std::vector<double> norms = total;
-    if (rule_.scope == Scope::layer) cpu::group_norms(1, n, sumsq.data() + s * n, norms.data());
-    see_scope(s, first, norms, total);
-  }
-}
-
-void Coefficients::see_scope(int64_t s, int64_t first, const std::vector<double>& norms,
-                             const std::vector<double>& total) {
-  const auto n = static_cast<int64_t>(norms.size());
-  std::vector<uint8_t> eligible(norms.size());
-  for (int64_t j = 0; j < n; ++j) {
-    // A norm that is not finite anywhere disqualifies the group everywhere. A zero gradient is a
-    // fair part of a plain average, but has no direction that a rule could rescale.
-    eligible[j] = grouping_.size(first + j) > 0 && std::isfinite(total[j]) &&
-                  (norms[j] > 0 || rule_.rule == Rule::none);
-  }
-  double* factors = factors_.data() + s * grouping_.groups() + first;
-  std::copy(norms.begin(), norms.end(), norms_.begin() + s * grouping_.groups() + first);
-  cpu::clip_factors(rule_.rule, state_.threshold(rule_, s), rule_.gamma, n, norms.data(),
-                    eligible.data(), factors);
-  for (int64_t j = 0; j < n; ++j) {
-    if (eligible[j] == 0) continue;
-    const auto size = static_cast<double>(grouping_.size(first + j));
-    if (rule_.rule == Rule::none) factors[j] = size;
-    examples_[s] += size;
-    count_[s] += 1;
-    double& least = rho_[s * domains_ + domain(first + j)];
-    least = std::min(least, norms[j]);
-  }
-}
-
-/// What the sum of c_j g_j is multiplied with.
-double Coefficients::reduction(int64_t s) const {
-  if (count_[s] == 0) return 0;
-  const bool mean = rule_.reduction == Reduction::mean;
-  if (rule_.rule == Rule::none) return (mean ? 1 : count_[s]) / examples_[s];
-  return mean ? 1 / count_[s] : 1;
-}
-
-double Coefficients::common(int64_t l, int64_t domain) const {
-  const int64_t s = scope(l);
-  return (rule_.rule == Rule::min ? rho(s, domain) : 1) * reduction(s);
-}
-
-double Coefficients::coefficient(int64_t s, int64_t j) const {
-  const double factor = factors_[s * grouping_.groups() + j];
-  if (rule_.rule != Rule::min || factor == 0) return factor;
-  return rho(s, domain(j)) / norms_[s * grouping_.groups() + j];
-}
-
-double Coefficients::weight(int64_t l, int64_t j) const {
-  return coefficient(scope(l), j) * reduction(scope(l));
-}
-
-GroupNorms Coefficients::finish() {
-  const int64_t k = grouping_.groups();
-  std::vector<uint8_t> eligible(static_cast<size_t>(k));
-  for (int64_t j = 0; j < k; ++j) {
-    const double norm = seen_.norms[j];
-    eligible[j] = std::isfinite(norm) && norm > 0;
-    seen_.ineligible += eligible[j] != 0 ? 0 : 1;
-    seen_.nonfinite += std::isfinite(norm) ? 0 : 1;
-  }
-  if (seen_.nonfinite > 0 && rule_.on_nonfinite == OnNonfinite::error) {
+GroupNorms GroupReport::read() {
+  if (!copy_.started()) start_reading();
+  const Tensor here = copy_.wait();
+  ClipTable t = table_;
+  lay_out(t, here.data<double>());
+  const int64_t k = t.groups;
+  GroupNorms seen;
+  seen.sumsq.assign(t.sumsq, t.sumsq + t.layers * k);
+  seen.norms.assign(t.norms, t.norms + k);
+  seen.coefficients.assign(t.coefficients, t.coefficients + t.scopes * k);
+  seen.rho = t.summary->rho;
+  seen.argmin = static_cast<int64_t>(t.summary->argmin);
+  seen.ineligible = static_cast<int64_t>(t.summary->ineligible);
+  seen.nonfinite = static_cast<int64_t>(t.summary->nonfinite);
+  seen.skipped = t.summary->skipped != 0;
+  if (seen.nonfinite > 0 && t.rule.on_nonfinite == OnNonfinite::error) {
     throw RunError(fmt::format(
         "the gradient of {} of {} micro-batches is not finite (clip.on_nonfinite = \"error\")",
-        seen_.nonfinite, k));
+        seen.nonfinite, k));
   }
-  const cpu::Minimum least = cpu::norm_minimum(k, seen_.norms.data(), eligible.data());
-  seen_.rho = least.index < 0 ? 0 : least.value;
-  seen_.argmin = least.index;
-  seen_.coefficients.resize(factors_.size());
-  for (int64_t s = 0; s < scopes_; ++s) {
-    for (int64_t j = 0; j < k; ++j) {
-      const double c = coefficient(s, j);
-      // Under `none` the factors are the sizes of the groups.
-      seen_.coefficients[s * k + j] = rule_.rule == Rule::none && c != 0 ? 1 : c;
-    }
+  return seen;
+}
+
+Coefficients::Coefficients(int64_t layers, const Grouping& grouping, const ClipRule& rule,
+                           ClipState& state, Device device)
+    : device_(device), grouping_(grouping) {
+  check(rule.scope != Scope::domain || !grouping.domains().empty(),
+        "clip.scope: \"domain\" needs data whose examples carry domains");
+  table_.rule = rule;
+  table_.layers = layers;
+  table_.groups = grouping.groups();
+  table_.scopes = rule.scope == Scope::layer ? layers : 1;
+  table_.bounds = grouping.segments(grouping.examples(), device).device_bounds;
+  if (rule.rule == Rule::min && rule.scope == Scope::domain) {
+    table_.domains = grouping.domain_count();
+    domains_ = Tensor::from(grouping.domains(), {grouping.groups()}).to(device);
+    table_.domain = domains_.data<int64_t>();
   }
-  const bool none_left = std::all_of(count_.begin(), count_.end(), [](double n) { return n == 0; });
-  seen_.skipped = none_left || (seen_.nonfinite > 0 && rule_.on_nonfinite == OnNonfinite::skip);
-  return std::move(seen_);
+  thresholds_ = state.thresholds(rule, table_.scopes, device);
+  if (thresholds_.defined()) table_.thresholds = thresholds_.data<double>();
+  numbers_ = Tensor::empty({lay_out(table_, nullptr)}, DType::float64, device);
+  lay_out(table_, numbers_.data<double>());
+  skipped_ = Tensor::empty({1}, DType::uint8, device);
+  table_.skipped = skipped_.data<uint8_t>();
+  MINNOW_ON(device_, clip_begin)(table_);
+}
+
+void Coefficients::see(int64_t first, int64_t last, const Tensor& sumsq) {
+  MINNOW_ON(device_, clip_see)(table_, first, last, sumsq.data<double>());
+}
+
+GroupReport Coefficients::finish() {
+  MINNOW_ON(device_, clip_finish)(table_);
+  return {table_, numbers_, skipped_};
+}
+
+const double* Coefficients::factors(int64_t l, int64_t first) const {
+  return table_.factors + scope(l) * table_.groups + first;
+}
+
+const double* Coefficients::weights(int64_t l, int64_t first) const {
+  return table_.weights + scope(l) * table_.groups + first;
+}
+
+const double* Coefficients::common(int64_t l, int64_t domain) const {
+  return table_.common + scope(l) * table_.domains + domain;
 }
 
 }  // namespace minnow

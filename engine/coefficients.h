@@ -1,53 +1,63 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "engine/groups.h"
+#include "engine/host_copy.h"
 
 namespace minnow {
 
-/// Turns norms into coefficients, wave by wave. Every rule's coefficient is (a number common to all
-/// groups of a domain, known at the end) x (a function of the group's own norm, known at once): the
-/// sum of the second kind can be kept while waves pass, and is multiplied by the first when all
-/// have been seen.
-class Coefficients {
+/// What was seen of the groups of one step, still on its device.
+class GroupReport {
  public:
-  /// For `layers` parameters; keeps references to the other arguments.
-  Coefficients(int64_t layers, const Grouping& grouping, const ClipRule& rule,
-               const ClipState& state);
+  GroupReport() = default;
+  GroupReport(const ClipTable& table, Tensor numbers, Tensor skipped)
+      : table_(table), numbers_(std::move(numbers)), skipped_(std::move(skipped)) {}
 
-  /// Common numbers to keep apart: the domains of Scope::domain under Rule::min, otherwise one.
-  int64_t domains() const { return domains_; }
-  int64_t domain(int64_t j) const { return domains_ == 1 ? 0 : grouping_.domains()[j]; }
-  /// The part that group j's own norms decide, for parameter l.
-  double factor(int64_t l, int64_t j) const { return factors_[scope(l) * grouping_.groups() + j]; }
-  /// Takes in the squared norms sumsq [L, last - first] of the groups [first, last).
-  void see(int64_t first, int64_t last, const std::vector<double>& sumsq);
-  /// The number common to all groups of a domain, for parameter l, once every group has been seen.
-  double common(int64_t l, int64_t domain) const;
-  /// factor x common, the weight of group j in the update, rounded so that the group that sets rho
-  /// has exactly c = 1.
-  double weight(int64_t l, int64_t j) const;
-  /// What was seen, once every group has been; throws RunError for OnNonfinite::error.
-  GroupNorms finish();
+  /// Starts the copy to the host, without waiting for it; read() then waits for no more than what
+  /// was asked of the device before this call.
+  void start_reading();
+  /// RunError under OnNonfinite::error where a group was not finite.
+  GroupNorms read();
+  /// One byte on the device: not 0 where the optimizer must not step.
+  const uint8_t* skipped() const { return skipped_.data<uint8_t>(); }
 
  private:
-  int64_t scope(int64_t l) const { return scopes_ == 1 ? 0 : l; }
-  double rho(int64_t s, int64_t domain) const;
-  double reduction(int64_t s) const;
-  double coefficient(int64_t s, int64_t j) const;
-  void see_scope(int64_t s, int64_t first, const std::vector<double>& norms,
-                 const std::vector<double>& total);
+  ClipTable table_;  // its pointers lie in `numbers`
+  Tensor numbers_, skipped_;
+  HostCopy copy_;
+};
 
-  int64_t layers_, scopes_, domains_;
+/// Turns norms into coefficients, wave by wave, on the device of the gradients (see ClipTable).
+class Coefficients {
+ public:
+  /// For `layers` parameters. The state's thresholds are those of this step until finish().
+  Coefficients(int64_t layers, const Grouping& grouping, const ClipRule& rule, ClipState& state,
+               Device device);
+
+  /// Common numbers to keep apart: the domains of Scope::domain under Rule::min, otherwise one.
+  int64_t domains() const { return table_.domains; }
+  int64_t domain(int64_t j) const { return domains() == 1 ? 0 : grouping_.domains()[j]; }
+  /// Takes in the squared norms sumsq [L, last - first] of the groups [first, last).
+  void see(int64_t first, int64_t last, const Tensor& sumsq);
+  /// When every group has been seen.
+  GroupReport finish();
+
+  /// The numbers below live on the device. The parts that the norms of the groups from `first` on
+  /// decide, for parameter l:
+  const double* factors(int64_t l, int64_t first) const;
+  /// factor x common, once finished.
+  const double* weights(int64_t l, int64_t first) const;
+  /// The number common to all groups of a domain, for parameter l, once finished.
+  const double* common(int64_t l, int64_t domain) const;
+
+ private:
+  int64_t scope(int64_t l) const { return table_.scopes == 1 ? 0 : l; }
+
+  Device device_;
   const Grouping& grouping_;
-  const ClipRule& rule_;
-  const ClipState& state_;
-  std::vector<double> factors_, norms_;   // [scopes, K]
-  std::vector<double> rho_;               // [scopes, domains]
-  std::vector<double> examples_, count_;  // [scopes]: examples and groups that take part
-  GroupNorms seen_;
+  ClipTable table_;
+  Tensor numbers_, skipped_, domains_, thresholds_;
 };
 
 }  // namespace minnow

@@ -3,8 +3,13 @@
 #include "kernels/binary.h"
 #include "kernels/launch.h"
 #include "kernels/reduce.h"
+#include "kernels/rescaled_sum.h"
 
 namespace minnow {
+
+Device device_of(const Parameters& parameters) {
+  return parameters.empty() ? Device::cpu() : parameters.front()->value.device();
+}
 
 ParameterIndex::ParameterIndex(const Parameters& parameters) {
   for (size_t l = 0; l < parameters.size(); ++l) places_[parameters[l]] = static_cast<int64_t>(l);
@@ -19,11 +24,18 @@ int64_t ParameterIndex::at(const Parameter& parameter) const {
 
 namespace {
 
-double tensor_sumsq(const Tensor& x) {
-  return dispatch_float("norm", x.dtype(), [&](auto zero) {
+/// sumsq[j] = the squared norm of row j of x [rows, ...].
+void row_norms(const Tensor& x, int64_t rows, double* sumsq) {
+  dispatch_wide("norm", x, [&](auto zero) {
     using T = decltype(zero);
-    return MINNOW_KERNEL(x.device(), sum_of_squares<T>)(x.numel(), x.data<T>());
+    MINNOW_ON(x.device(), row_sumsq<T>)(rows, x.numel() / rows, x.data<T>(), sumsq);
   });
+}
+
+/// A gradient of `parameter`, not initialised.
+Tensor empty_like(const Parameter& parameter) {
+  const Tensor& value = parameter.value;
+  return Tensor::empty(value.shape(), value.dtype(), value.device());
 }
 
 Shape with_groups(int64_t groups, const Shape& shape) {
@@ -40,36 +52,32 @@ OneGroup::OneGroup(const Parameters& parameters)
 void OneGroup::take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool) {
   Tensor& sum = gradients_[index_.at(parameter)];
   const bool accumulate = sum.defined();
-  if (!accumulate) sum = Tensor::empty(parameter.value.shape(), parameter.value.dtype());
+  if (!accumulate) sum = empty_like(parameter);
   form->sum(sum, accumulate);
 }
 
-std::vector<double> OneGroup::sumsq() {
-  std::vector<double> squares(gradients_.size(), 0.0);
-  for (size_t l = 0; l < squares.size(); ++l) {
-    if (gradients_[l].defined()) squares[l] = tensor_sumsq(gradients_[l]);
+Tensor OneGroup::sumsq() {
+  Tensor squares =
+      Tensor::zeros({std::ssize(gradients_), 1}, DType::float64, device_of(parameters_));
+  for (size_t l = 0; l < gradients_.size(); ++l) {
+    if (gradients_[l].defined()) row_norms(gradients_[l], 1, squares.data<double>() + l);
   }
   return squares;
 }
 
 void OneGroup::weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) {
   const Tensor g = std::exchange(gradients_[l], Tensor());
-  if (!g.defined() || c[0] == 0) {
-    if (!accumulate)
-      out = Tensor::zeros(parameters_[l]->value.shape(), parameters_[l]->value.dtype());
+  if (!accumulate) out = g.defined() ? g : empty_like(*parameters_[l]);
+  if (!g.defined()) {  // the loss does not depend on this parameter
+    if (!accumulate) out.fill(0);
     return;
   }
-  dispatch_float("rescaled sum", g.dtype(), [&](auto zero) {
+  dispatch_wide("rescaled sum", g, [&](auto zero) {
     using T = decltype(zero);
     if (accumulate) {
-      MINNOW_KERNEL(g.device(), add_scaled<T>)
-      (g.numel(), static_cast<T>(c[0]), g.data<T>(), out.data<T>());
-    } else {
-      out = g;  // the only reader: scaled in place, and untouched where the coefficient is 1
-      if (c[0] != 1) {
-        MINNOW_KERNEL(g.device(), scale<T>)
-        (g.numel(), static_cast<T>(c[0]), g.data<T>(), g.data<T>());
-      }
+      MINNOW_ON(g.device(), add_scaled_by<T>)(g.numel(), c, g.data<T>(), out.data<T>());
+    } else {  // the only reader: scaled in place, and untouched where the coefficient is 1
+      MINNOW_ON(g.device(), scale_by<T>)(g.numel(), c, g.data<T>(), g.data<T>());
     }
   });
 }
@@ -84,7 +92,8 @@ ManyGroups::ManyGroups(const Parameters& parameters, Grouping groups, Strategy s
       gradients_(parameters.size()),
       forms_(parameters.size()),
       norms_due_(parameters.size(), false),
-      sumsq_(parameters.size() * static_cast<size_t>(groups_.groups()), 0.0) {}
+      sumsq_(Tensor::zeros({std::ssize(parameters), groups_.groups()}, DType::float64,
+                           device_of(parameters))) {}
 
 bool ManyGroups::instantiates(const Parameter& parameter, const ParamGrad& form,
                               bool shared) const {
@@ -98,7 +107,7 @@ bool ManyGroups::instantiates(const Parameter& parameter, const ParamGrad& form,
 void ManyGroups::take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
                       bool shared) {
   const int64_t l = index_.at(parameter);
-  double* sumsq = sumsq_.data() + l * groups_.groups();
+  double* sumsq = sumsq_.data<double>() + l * groups_.groups();
   if (!instantiates(parameter, *form, shared)) {
     form->group_sumsq(groups_, sumsq);
     forms_[l] = std::move(form);
@@ -108,27 +117,23 @@ void ManyGroups::take(const Parameter& parameter, std::shared_ptr<const ParamGra
   const bool accumulate = sums.defined();
   if (!accumulate) {
     sums = Tensor::empty(with_groups(groups_.groups(), parameter.value.shape()),
-                         parameter.value.dtype());
+                         parameter.value.dtype(), parameter.value.device());
     budget_left_ -= sums.nbytes();
   }
   norms_due_[l] = shared;
   form->group_sums(groups_, sums, accumulate, shared ? nullptr : sumsq);
 }
 
-std::vector<double> ManyGroups::sumsq() {
+Tensor ManyGroups::sumsq() {
   const int64_t k = groups_.groups();
   for (size_t l = 0; l < gradients_.size(); ++l) {
-    if (!norms_due_[l]) continue;
-    for (int64_t j = 0; j < k; ++j) {
-      sumsq_[l * k + j] = tensor_sumsq(gradients_[l].slice(j, j + 1));
-    }
+    if (norms_due_[l]) row_norms(gradients_[l], k, sumsq_.data<double>() + l * k);
   }
   return sumsq_;
 }
 
 void ManyGroups::weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) {
-  const Tensor& value = parameters_[l]->value;
-  if (!accumulate) out = Tensor::empty(value.shape(), value.dtype());
+  if (!accumulate) out = empty_like(*parameters_[l]);
   if (const auto form = std::exchange(forms_[l], nullptr)) {
     form->weighted_sum(groups_, c, out, accumulate);
     return;
@@ -138,9 +143,9 @@ void ManyGroups::weighted_sum(int64_t l, const double* c, Tensor& out, bool accu
     if (!accumulate) out.fill(0);
     return;
   }
-  dispatch_float("rescaled sum", sums.dtype(), [&](auto zero) {
+  dispatch_wide("rescaled sum", sums, [&](auto zero) {
     using T = decltype(zero);
-    MINNOW_KERNEL(sums.device(), rescaled_sum<T>)
+    MINNOW_ON(sums.device(), rescaled_sum<T>)
     (groups_.groups(), out.numel(), sums.data<T>(), c, T(accumulate), out.data<T>());
   });
 }

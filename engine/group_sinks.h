@@ -8,6 +8,9 @@
 
 namespace minnow {
 
+/// Where a model is: the device of its parameters, which all share one.
+Device device_of(const Parameters& parameters);
+
 /// Finds a parameter's place in the list; throws Error for one that the caller did not list.
 class ParameterIndex {
  public:
@@ -24,9 +27,9 @@ class GroupSource : public GradSink {
   explicit GroupSource(const Parameters& parameters)
       : parameters_(parameters), index_(parameters) {}
 
-  /// sumsq [L, K] of the wave's groups, complete once every tape has run backwards.
-  virtual std::vector<double> sumsq() = 0;
-  /// out[l] (+)= sum_j c[j] g_j for parameter l; called once for each l.
+  /// sumsq [L, K] float64 of the wave's groups, complete once every tape has run backwards.
+  virtual Tensor sumsq() = 0;
+  /// out[l] (+)= sum_j c[j] g_j for parameter l, c on the device; called once for each l.
   virtual void weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) = 0;
 
  protected:
@@ -40,7 +43,7 @@ class OneGroup final : public GroupSource {
   explicit OneGroup(const Parameters& parameters);
   void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
             bool shared) override;
-  std::vector<double> sumsq() override;
+  Tensor sumsq() override;
   void weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) override;
 
  private:
@@ -54,7 +57,7 @@ class ManyGroups final : public GroupSource {
              int64_t memory_budget);
   void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
             bool shared) override;
-  std::vector<double> sumsq() override;
+  Tensor sumsq() override;
   void weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) override;
 
  private:
@@ -67,7 +70,7 @@ class ManyGroups final : public GroupSource {
   std::vector<Tensor> gradients_;                        // [K, shape...] where instantiated
   std::vector<std::shared_ptr<const ParamGrad>> forms_;  // kept where norm-only
   std::vector<bool> norms_due_;  // instantiated from several uses: norms only once all have come
-  std::vector<double> sumsq_;    // [L, K]
+  Tensor sumsq_;                 // [L, K]
 };
 
 }  // namespace minnow

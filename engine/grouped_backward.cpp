@@ -8,6 +8,7 @@
 #include "engine/machine.h"
 #include "kernels/binary.h"
 #include "kernels/launch.h"
+#include "kernels/rescaled_sum.h"
 
 namespace minnow {
 
@@ -83,12 +84,14 @@ void run_piece(const Grouping& grouping, int64_t begin, int64_t end, const LossF
   check(root.shape() == Shape{end - begin},
         "backward: the loss of {} examples must have shape [{}]; got {}", end - begin, end - begin,
         to_string(root.shape()));
-  if (!losses.defined()) losses = Tensor::empty({grouping.examples()}, root.dtype());
+  if (!losses.defined()) {
+    losses = Tensor::empty({grouping.examples()}, root.dtype(), root.device());
+  }
   losses.slice(begin, end).copy_from(root.value());
-  Tensor seed = Tensor::empty(root.shape(), root.dtype());
-  dispatch_float("backward", seed.dtype(), [&](auto zero) {
+  const Tensor weights = Tensor::empty(root.shape(), root.dtype());
+  dispatch_wide("backward", weights, [&](auto zero) {
     using T = decltype(zero);
-    T* s = seed.data<T>();
+    T* s = weights.data<T>();
     const auto& bounds = grouping.bounds();
     int64_t j = std::upper_bound(bounds.begin(), bounds.end(), begin) - bounds.begin() - 1;
     for (int64_t i = begin; i < end; ++i) {
@@ -96,7 +99,7 @@ void run_piece(const Grouping& grouping, int64_t begin, int64_t end, const LossF
       s[i - begin] = T(1) / static_cast<T>(grouping.size(j));
     }
   });
-  tape.backward(root, std::move(seed), sink);
+  tape.backward(root, weights.to(root.device()), sink);
 }
 
 std::unique_ptr<GroupSource> run_wave(const Parameters& parameters, const Grouping& grouping,
@@ -108,7 +111,7 @@ std::unique_ptr<GroupSource> run_wave(const Parameters& parameters, const Groupi
   } else {
     source = std::make_unique<ManyGroups>(
         parameters, grouping.subset(wave.first, wave.last), options.strategy,
-        options.tau > 0 ? options.tau : measured_tau(), options.memory_budget);
+        options.tau > 0 ? options.tau : measured_tau(device_of(parameters)), options.memory_budget);
   }
   for (size_t i = 0; i + 1 < wave.cuts.size(); ++i) {
     run_piece(grouping, wave.cuts[i], wave.cuts[i + 1], loss, *source, losses);
@@ -116,32 +119,14 @@ std::unique_ptr<GroupSource> run_wave(const Parameters& parameters, const Groupi
   return source;
 }
 
-void scale_tensor(const Tensor& x, double c) {
-  if (c == 1) return;
-  dispatch_float("rescaled sum", x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    MINNOW_KERNEL(x.device(), scale<T>)
-    (x.numel(), static_cast<T>(c), x.data<T>(), x.data<T>());
-  });
-}
-
-void add_tensor(const Tensor& sum, const Tensor& x) {
-  dispatch_float("rescaled sum", x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    MINNOW_KERNEL(x.device(), add_scaled<T>)(x.numel(), T(1), x.data<T>(), sum.data<T>());
-  });
-}
-
 /// sums[l] (+)= sum over the wave's groups of factor g_j; with `final`, of their whole weights.
 void add_wave(const Parameters& parameters, const Coefficients& coefficients, const Wave& wave,
               bool final, GroupSource& source, std::vector<Tensor>& sums) {
-  std::vector<double> c(static_cast<size_t>(wave.last - wave.first));
   for (int64_t l = 0; l < std::ssize(parameters); ++l) {
     if (!parameters[l]->trainable) continue;
-    for (int64_t j = wave.first; j < wave.last; ++j) {
-      c[j - wave.first] = final ? coefficients.weight(l, j) : coefficients.factor(l, j);
-    }
-    source.weighted_sum(l, c.data(), sums[l], sums[l].defined());
+    const double* c =
+        final ? coefficients.weights(l, wave.first) : coefficients.factors(l, wave.first);
+    source.weighted_sum(l, c, sums[l], sums[l].defined());
   }
 }
 
@@ -149,13 +134,20 @@ void add_wave(const Parameters& parameters, const Coefficients& coefficients, co
 std::vector<Tensor> join(const Coefficients& coefficients, std::vector<std::vector<Tensor>> sums) {
   for (int64_t d = 0; d < std::ssize(sums); ++d) {
     for (int64_t l = 0; l < std::ssize(sums[d]); ++l) {
-      if (!sums[d][l].defined()) continue;
-      scale_tensor(sums[d][l], coefficients.common(l, d));
-      if (d > 0 && sums[0][l].defined()) {
-        add_tensor(sums[0][l], sums[d][l]);
-      } else {
-        sums[0][l] = sums[d][l];
-      }
+      const Tensor x = sums[d][l];
+      if (!x.defined()) continue;
+      const double* common = coefficients.common(l, d);
+      dispatch_wide("rescaled sum", x, [&](auto zero) {
+        using T = decltype(zero);
+        T* data = x.data<T>();
+        if (d > 0 && sums[0][l].defined()) {
+          MINNOW_ON(x.device(), add_scaled_by<T>)
+          (x.numel(), common, data, sums[0][l].data<T>());
+        } else {
+          MINNOW_ON(x.device(), scale_by<T>)(x.numel(), common, data, data);
+          sums[0][l] = x;
+        }
+      });
     }
   }
   return std::move(sums[0]);
@@ -173,7 +165,7 @@ class KeepAll final : public GradSink {
     if (!accumulate) {
       Shape shape = parameter.value.shape();
       shape.insert(shape.begin(), grouping_.groups());
-      sums = Tensor::empty(shape, parameter.value.dtype());
+      sums = Tensor::empty(shape, parameter.value.dtype(), parameter.value.device());
     }
     form->group_sums(grouping_, sums, accumulate, nullptr);
   }
@@ -210,10 +202,10 @@ class Gram final : public GradSink {
 
  private:
   void add(const Tensor& x) {
-    dispatch_float("gram", x.dtype(), [&](auto zero) {
+    dispatch_wide("gram", x, [&](auto zero) {
       using T = decltype(zero);
       const int64_t k = grouping_.groups();
-      MINNOW_KERNEL(x.device(), gram<T>)(k, x.numel() / k, x.data<T>(), products_.data<double>());
+      MINNOW_ON(x.device(), gram<T>)(k, x.numel() / k, x.data<T>(), products_.data<double>());
     });
   }
 
@@ -225,11 +217,11 @@ class Gram final : public GradSink {
 
 }  // namespace
 
-GroupedStep clipped_gradient(const Parameters& parameters, const Grouping& grouping,
-                             const LossFn& loss, const ClipRule& rule, ClipState& state,
-                             const GroupedOptions& options) {
-  GroupedStep step;
-  Coefficients coefficients(std::ssize(parameters), grouping, rule, state);
+PendingStep begin_clipped_gradient(const Parameters& parameters, const Grouping& grouping,
+                                   const LossFn& loss, const ClipRule& rule, ClipState& state,
+                                   const GroupedOptions& options) {
+  PendingStep step;
+  Coefficients coefficients(std::ssize(parameters), grouping, rule, state, device_of(parameters));
   const std::vector<Wave> waves = plan_waves(parameters, grouping, options, coefficients.domains());
   const bool one_wave = waves.size() == 1;
   std::vector<std::vector<Tensor>> sums(static_cast<size_t>(coefficients.domains()),
@@ -237,18 +229,22 @@ GroupedStep clipped_gradient(const Parameters& parameters, const Grouping& group
   for (const Wave& wave : waves) {
     const auto source = run_wave(parameters, grouping, wave, loss, options, step.losses);
     coefficients.see(wave.first, wave.last, source->sumsq());
+    if (one_wave) step.groups = coefficients.finish();
     const int64_t d = one_wave ? 0 : coefficients.domain(wave.first);
     add_wave(parameters, coefficients, wave, one_wave, *source, sums[d]);
   }
+  if (!one_wave) step.groups = coefficients.finish();
   step.update = one_wave ? std::move(sums[0]) : join(coefficients, std::move(sums));
-  step.groups = coefficients.finish();
-  state.update(rule, std::ssize(parameters), step.groups);
-  if (step.groups.skipped) {
-    for (Tensor& x : step.update) {
-      if (x.defined()) x.fill(0);
-    }
-  }
   return step;
+}
+
+GroupedStep clipped_gradient(const Parameters& parameters, const Grouping& grouping,
+                             const LossFn& loss, const ClipRule& rule, ClipState& state,
+                             const GroupedOptions& options) {
+  PendingStep step = begin_clipped_gradient(parameters, grouping, loss, rule, state, options);
+  return {.update = std::move(step.update),
+          .losses = std::move(step.losses),
+          .groups = step.groups.read()};
 }
 
 std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping& grouping,
@@ -260,13 +256,15 @@ std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping
     if (!parameters[l]->trainable || sink.gradients[l].defined()) continue;
     Shape shape = parameters[l]->value.shape();
     shape.insert(shape.begin(), grouping.groups());
-    sink.gradients[l] = Tensor::zeros(shape, parameters[l]->value.dtype());
+    sink.gradients[l] =
+        Tensor::zeros(shape, parameters[l]->value.dtype(), parameters[l]->value.device());
   }
   return std::move(sink.gradients);
 }
 
 Tensor gram(const Parameters& parameters, const Grouping& grouping, const LossFn& loss) {
-  const Tensor products = Tensor::zeros({grouping.groups(), grouping.groups()}, DType::float64);
+  const Tensor products =
+      Tensor::zeros({grouping.groups(), grouping.groups()}, DType::float64, device_of(parameters));
   Gram sink(parameters, grouping, products);
   Tensor losses;
   run_piece(grouping, 0, grouping.examples(), loss, sink, losses);

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/groups.h"
+#include "engine/coefficients.h"
 #include "engine/parameter.h"
 #include "engine/tape.h"
 
@@ -30,8 +30,8 @@ struct GroupedOptions {
   int64_t wave = 0;
   /// Bytes that the group gradients of one wave may take.
   int64_t memory_budget = int64_t{256} << 20;
-  /// Rows per group from which instantiating pays; 0: measured_tau(). See grouped-gradient costs in
-  /// the README.
+  /// Rows per group from which instantiating pays; 0: measured_tau() of the device. See
+  /// grouped-gradient costs in the README.
   double tau = 0;
 };
 
@@ -51,13 +51,26 @@ GroupedStep clipped_gradient(const Parameters& parameters, const Grouping& group
                              const LossFn& loss, const ClipRule& rule, ClipState& state,
                              const GroupedOptions& options = {});
 
+/// One step's worth of gradient, still being computed: on a GPU nothing has been waited for.
+struct PendingStep {
+  std::vector<Tensor> update;  ///< as in GroupedStep; zero where the step is skipped
+  Tensor losses;
+  GroupReport groups;
+};
+
+/// clipped_gradient() for a training loop that keeps its GPU busy: what was seen of the groups is
+/// read when it is needed, perhaps a step later.
+PendingStep begin_clipped_gradient(const Parameters& parameters, const Grouping& grouping,
+                                   const LossFn& loss, const ClipRule& rule, ClipState& state,
+                                   const GroupedOptions& options = {});
+
 /// Every group's own gradient: for each parameter [K, shape...]; undefined for a frozen one. For
 /// studies of small models: K P numbers are held at once.
 std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping& grouping,
                                     const LossFn& loss);
 
-/// All inner products <g_i, g_j> [K, K] float64, layer by layer: no more than K times the largest
-/// parameter is held.
+/// All inner products <g_i, g_j> [K, K] float64 on the device of the model, layer by layer: no more
+/// than K times the largest parameter is held.
 Tensor gram(const Parameters& parameters, const Grouping& grouping, const LossFn& loss);
 
 }  // namespace minnow

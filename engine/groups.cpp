@@ -47,12 +47,18 @@ Grouping Grouping::assign(std::span<const int64_t> group_of, int64_t groups) {
   return grouping;
 }
 
-std::vector<int64_t> Grouping::row_bounds(int64_t rows) const {
+Segments Grouping::segments(int64_t rows, Device device) const {
   check(examples() > 0 && rows % examples() == 0,
         "grouping: {} rows do not divide among {} examples", rows, examples());
-  std::vector<int64_t> scaled = bounds_;
-  for (int64_t& bound : scaled) bound *= rows / examples();
-  return scaled;
+  Scaled& scaled = scaled_[{rows / examples(), device.kind()}];
+  if (!scaled.bounds.defined()) {
+    scaled.bounds = Tensor::from(bounds_, {groups() + 1});
+    for (int64_t j = 0; j <= groups(); ++j) scaled.bounds.data<int64_t>()[j] *= rows / examples();
+    scaled.device_bounds = scaled.bounds.to(device);
+  }
+  return {.groups = groups(),
+          .bounds = scaled.bounds.data<int64_t>(),
+          .device_bounds = scaled.device_bounds.data<int64_t>()};
 }
 
 void Grouping::set_domains(std::vector<int64_t> domain_of_group) {
@@ -117,29 +123,22 @@ OnNonfinite on_nonfinite_from(std::string_view name) {
                                {{{"skip", skip}, {"drop", drop}, {"error", error}}});
 }
 
-double ClipState::threshold(const ClipRule& rule, int64_t layer) const {
-  if (rule.rule != Rule::quantile || thresholds_.empty()) return rule.threshold;
-  return thresholds_[rule.scope == Scope::layer ? layer : 0];
+Tensor ClipState::thresholds(const ClipRule& rule, int64_t scopes, Device device) {
+  if (rule.rule != Rule::quantile) return {};
+  if (!thresholds_.defined()) {
+    thresholds_ = Tensor::full({scopes}, rule.threshold, DType::float64, device);
+  }
+  check(thresholds_.shape() == Shape{scopes}, "clip: the state has {} thresholds; {} are needed",
+        thresholds_.numel(), scopes);
+  return thresholds_ = thresholds_.to(device);
 }
 
-void ClipState::update(const ClipRule& rule, int64_t layers, const GroupNorms& seen) {
-  if (rule.rule != Rule::quantile) return;
-  const int64_t count = rule.scope == Scope::layer ? layers : 1;
-  if (thresholds_.empty()) thresholds_.assign(static_cast<size_t>(count), rule.threshold);
-  const auto groups = static_cast<int64_t>(seen.norms.size());
-  for (int64_t l = 0; l < count; ++l) {
-    int64_t below = 0, finite = 0;
-    for (int64_t j = 0; j < groups; ++j) {
-      const double norm =
-          rule.scope == Scope::layer ? std::sqrt(seen.sumsq[l * groups + j]) : seen.norms[j];
-      if (!std::isfinite(norm) || norm == 0) continue;
-      ++finite;
-      below += norm <= thresholds_[l] ? 1 : 0;
-    }
-    if (finite == 0) continue;
-    const double share = static_cast<double>(below) / static_cast<double>(finite);
-    thresholds_[l] *= std::exp(-rule.quantile_rate * (share - rule.quantile));
-  }
+std::vector<double> ClipState::values() const {
+  return thresholds_.defined() ? thresholds_.to_vector<double>() : std::vector<double>();
+}
+
+void ClipState::set_values(const std::vector<double>& values) {
+  thresholds_ = values.empty() ? Tensor() : Tensor::from(values, {std::ssize(values)});
 }
 
 }  // namespace minnow

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -7,6 +8,7 @@
 
 #include "engine/tensor.h"
 #include "kernels/clip.h"
+#include "kernels/segments.h"
 
 namespace minnow {
 
@@ -27,8 +29,9 @@ class Grouping {
   int64_t size(int64_t j) const { return bounds_[j + 1] - bounds_[j]; }
   /// Group j holds the examples bounds()[j] .. bounds()[j + 1]; K + 1 numbers.
   const std::vector<int64_t>& bounds() const { return bounds_; }
-  /// bounds() in rows of a matrix with `rows` rows, rows / examples for each example.
-  std::vector<int64_t> row_bounds(int64_t rows) const;
+  /// The groups as runs of the rows of a matrix with `rows` rows, rows / examples for each example.
+  /// The pointers live as long as the grouping.
+  Segments segments(int64_t rows, Device device) const;
   /// Position i of the arranged batch takes example order()[i]; empty where nothing has to move.
   const std::vector<int64_t>& order() const { return order_; }
 
@@ -45,31 +48,12 @@ class Grouping {
   std::vector<int64_t> order_;
   std::vector<int64_t> domains_;
   int64_t domain_count_ = 1;
-};
 
-/// Whose norm decides: that of all parameters, that of each parameter alone, or all parameters with
-/// the minimum taken among the groups of one domain.
-enum class Scope { global, layer, domain };
-
-/// The paper's text averages the rescaled gradients (its equation 2); its Algorithm 1, line 9, adds
-/// them up.
-enum class Reduction { mean, sum };
-
-/// What a group whose norm is infinite or NaN does to the step.
-enum class OnNonfinite { skip, drop, error };
-
-/// What makes one update of K group gradients g_j with norms n_j: update = (1/K) sum_j c_j g_j, c_j
-/// by the rule. Under Rule::none a group weighs as much as it has examples, so that the update is
-/// the plain gradient.
-struct ClipRule {
-  Rule rule = Rule::none;
-  Scope scope = Scope::global;
-  Reduction reduction = Reduction::mean;
-  OnNonfinite on_nonfinite = OnNonfinite::skip;
-  double threshold = 1.0;  ///< C of `fixed`, and where `quantile` starts
-  double quantile = 0.5;   ///< share of the groups whose norm should lie below C
-  double quantile_rate = 0.2;
-  double gamma = 0.01;  ///< stabiliser of `automatic`
+  /// Bounds in rows, on the host and on the device; made when they are first asked for.
+  struct Scaled {
+    Tensor bounds, device_bounds;
+  };
+  mutable std::map<std::pair<int64_t, Device::Kind>, Scaled> scaled_;
 };
 
 /// Names as in recipes: "none", "min", ...; Error lists the names where there is no such one.
@@ -92,18 +76,17 @@ struct GroupNorms {
 };
 
 /// State of a rule that looks back over steps: the threshold of Rule::quantile, one for each layer
-/// in Scope::layer. C <- C exp(-rate (share of groups with n <= C - q)). Source: Andrew et al.,
-/// "Differentially private learning with adaptive clipping", NeurIPS 2021, equation for the
-/// geometric update.
+/// in Scope::layer, on the device of the gradients.
 class ClipState {
  public:
-  double threshold(const ClipRule& rule, int64_t layer = 0) const;
-  void update(const ClipRule& rule, int64_t layers, const GroupNorms& seen);
-  std::vector<double>& values() { return thresholds_; }  ///< for checkpoints
-  const std::vector<double>& values() const { return thresholds_; }
+  /// The thresholds for the next step, made where there are none yet; undefined for another rule.
+  Tensor thresholds(const ClipRule& rule, int64_t scopes, Device device);
+  /// For checkpoints; waits for the device.
+  std::vector<double> values() const;
+  void set_values(const std::vector<double>& values);
 
  private:
-  std::vector<double> thresholds_;
+  Tensor thresholds_;  // [S] float64
 };
 
 }  // namespace minnow

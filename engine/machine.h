@@ -1,17 +1,19 @@
 #pragma once
 
+#include "engine/device.h"
+
 namespace minnow {
 
-/// What this machine can do, measured once in a process, in about a tenth of a second.
+/// What a device can do, measured once in a process, in about a tenth of a second.
 struct MachineRates {
   double flops;  ///< float32 products, operations a second
   double bytes;  ///< copies of arrays past the cache, bytes read and written a second
 };
-const MachineRates& machine_rates();
+const MachineRates& machine_rates(Device device = Device::cpu());
 
 /// Rows m per group at which forming a group's gradient a second time costs as much as writing it
 /// and reading it back: 2 m d p operations against 12 d p bytes, so tau = 6 flops / bytes. Rounded
 /// to a power of two, so that a second run on the machine chooses alike.
-double measured_tau();
+double measured_tau(Device device = Device::cpu());
 
 }  // namespace minnow

@@ -93,6 +93,10 @@ Var select_token(const Var& x, int64_t index);
 /// Same elements in another shape with the same leading axis.
 Var reshape(const Var& x, Shape shape);
 
+/// x in another floating-point dtype; the gradient is converted back. In bfloat16 training the
+/// pictures enter it and the logits leave it this way.
+Var convert(const Var& x, DType dtype);
+
 /// logits [B, C]; targets [B] int64 labels or [B, C] probabilities in the dtype of the logits ->
 /// losses [B]. Smoothing s mixes each target with the uniform distribution: (1 - s) target + s / C.
 Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing = 0);

@@ -17,41 +17,41 @@ class OuterProduct final : public ParamGrad {
         g_(std::move(g)) {}
 
   void sum(const Tensor& out, bool accumulate) const override {
-    dispatch_float("linear", g_.dtype(), [&](auto zero) {
+    dispatch_float("linear", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), outer_sum<T>)
-      (rows_, in_, out_, a_.data<T>(), g_.data<T>(), T(accumulate), out.data<T>());
+      (rows_, in_, out_, a_.data<T>(), g_.data<T>(), Wide<T>(accumulate), out.data<Wide<T>>());
     });
   }
 
   void group_sums(const Grouping& groups, const Tensor& out, bool accumulate,
                   double* sumsq) const override {
-    const auto bounds = groups.row_bounds(rows_);
-    dispatch_float("linear", g_.dtype(), [&](auto zero) {
+    const Segments segments = groups.segments(rows_, g_.device());
+    dispatch_float("linear", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), outer_group_sums<T>)
-      (groups.groups(), bounds.data(), in_, out_, a_.data<T>(), g_.data<T>(), T(accumulate),
-       out.data<T>(), sumsq);
+      (segments, in_, out_, a_.data<T>(), g_.data<T>(), Wide<T>(accumulate), out.data<Wide<T>>(),
+       sumsq);
     });
   }
 
   void group_sumsq(const Grouping& groups, double* sumsq) const override {
-    const auto bounds = groups.row_bounds(rows_);
-    dispatch_float("linear", g_.dtype(), [&](auto zero) {
+    const Segments segments = groups.segments(rows_, g_.device());
+    dispatch_float("linear", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), outer_group_sumsq<T>)
-      (groups.groups(), bounds.data(), in_, out_, a_.data<T>(), g_.data<T>(), sumsq);
+      (segments, in_, out_, a_.data<T>(), g_.data<T>(), sumsq);
     });
   }
 
   void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
                     bool accumulate) const override {
-    const auto bounds = groups.row_bounds(rows_);
-    dispatch_float("linear", g_.dtype(), [&](auto zero) {
+    const Segments segments = groups.segments(rows_, g_.device());
+    dispatch_float("linear", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), outer_weighted_sum<T>)
-      (groups.groups(), bounds.data(), in_, out_, a_.data<T>(), g_.data<T>(), c, T(accumulate),
-       out.data<T>());
+      (segments, in_, out_, a_.data<T>(), g_.data<T>(), c, Wide<T>(accumulate),
+       out.data<Wide<T>>());
     });
   }
 
@@ -71,40 +71,39 @@ class RowSum final : public ParamGrad {
       : width_(width), rows_(width == 0 ? 0 : g.numel() / width), g_(std::move(g)) {}
 
   void sum(const Tensor& out, bool accumulate) const override {
-    reduce({0, rows_}, nullptr, out, accumulate);
+    const int64_t all[] = {0, rows_};
+    reduce({.groups = 1, .bounds = all}, nullptr, out, accumulate);
   }
 
   void group_sums(const Grouping& groups, const Tensor& out, bool accumulate,
                   double* sumsq) const override {
-    const auto bounds = groups.row_bounds(rows_);
-    dispatch_float("row sum", g_.dtype(), [&](auto zero) {
+    const Segments segments = groups.segments(rows_, g_.device());
+    dispatch_float("row sum", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), segment_sums<T>)
-      (groups.groups(), bounds.data(), width_, g_.data<T>(), T(accumulate), out.data<T>(), sumsq);
+      (segments, width_, g_.data<T>(), Wide<T>(accumulate), out.data<Wide<T>>(), sumsq);
     });
   }
 
   void group_sumsq(const Grouping& groups, double* sumsq) const override {
-    group_sums(groups, Tensor::empty({groups.groups(), width_}, g_.dtype(), g_.device()), false,
-               sumsq);
+    group_sums(groups, Tensor::empty({groups.groups(), width_}, wide(g_.dtype()), g_.device()),
+               false, sumsq);
   }
 
   void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
                     bool accumulate) const override {
-    reduce(groups.row_bounds(rows_), c, out, accumulate);
+    reduce(groups.segments(rows_, g_.device()), c, out, accumulate);
   }
 
   /// [K, P] is never more than G itself.
   bool instantiate_pays(const Grouping&, double) const override { return true; }
 
  private:
-  void reduce(const std::vector<int64_t>& bounds, const double* c, const Tensor& out,
-              bool accumulate) const {
-    dispatch_float("row sum", g_.dtype(), [&](auto zero) {
+  void reduce(const Segments& segments, const double* c, const Tensor& out, bool accumulate) const {
+    dispatch_float("row sum", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), weighted_row_sum<T>)
-      (static_cast<int64_t>(bounds.size()) - 1, bounds.data(), width_, g_.data<T>(), c,
-       T(accumulate), out.data<T>());
+      (segments, width_, g_.data<T>(), c, Wide<T>(accumulate), out.data<Wide<T>>());
     });
   }
 

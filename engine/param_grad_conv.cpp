@@ -11,38 +11,38 @@ class ConvProduct final : public ParamGrad {
       : shape_(shape), x_(std::move(x)), g_(std::move(g)) {}
 
   void sum(const Tensor& out, bool accumulate) const override {
-    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+    dispatch_float("conv2d", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), conv_sum<T>)
-      (shape_, x_.data<T>(), g_.data<T>(), T(accumulate), out.data<T>());
+      (shape_, x_.data<T>(), g_.data<T>(), Wide<T>(accumulate), out.data<Wide<T>>());
     });
   }
 
   void group_sums(const Grouping& groups, const Tensor& out, bool accumulate,
                   double* sumsq) const override {
-    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+    dispatch_float("conv2d", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), conv_group_sums<T>)
-      (shape_, groups.groups(), groups.bounds().data(), x_.data<T>(), g_.data<T>(), T(accumulate),
-       out.data<T>(), sumsq);
+      (shape_, groups.segments(shape_.batch, g_.device()), x_.data<T>(), g_.data<T>(),
+       Wide<T>(accumulate), out.data<Wide<T>>(), sumsq);
     });
   }
 
   void group_sumsq(const Grouping& groups, double* sumsq) const override {
-    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+    dispatch_float("conv2d", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), conv_group_sumsq<T>)
-      (shape_, groups.groups(), groups.bounds().data(), x_.data<T>(), g_.data<T>(), sumsq);
+      (shape_, groups.segments(shape_.batch, g_.device()), x_.data<T>(), g_.data<T>(), sumsq);
     });
   }
 
   void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
                     bool accumulate) const override {
-    dispatch_float("conv2d", g_.dtype(), [&](auto zero) {
+    dispatch_float("conv2d", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), conv_weighted_sum<T>)
-      (shape_, groups.groups(), groups.bounds().data(), x_.data<T>(), g_.data<T>(), c,
-       T(accumulate), out.data<T>());
+      (shape_, groups.segments(shape_.batch, g_.device()), x_.data<T>(), g_.data<T>(), c,
+       Wide<T>(accumulate), out.data<Wide<T>>());
     });
   }
 

@@ -11,45 +11,45 @@ class ScatterRows final : public ParamGrad {
       : rows_(ids.numel()), width_(g.dim(-1)), ids_(std::move(ids)), g_(std::move(g)) {}
 
   void sum(const Tensor& out, bool accumulate) const override {
-    reduce({0, rows_}, nullptr, out, accumulate);
+    const int64_t all[] = {0, rows_};
+    reduce({.groups = 1, .bounds = all}, nullptr, out, accumulate);
   }
 
   void group_sums(const Grouping& groups, const Tensor& out, bool accumulate,
                   double* sumsq) const override {
-    const auto bounds = groups.row_bounds(rows_);
-    dispatch_float("scatter", g_.dtype(), [&](auto zero) {
+    const Segments segments = groups.segments(rows_, g_.device());
+    dispatch_float("scatter", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), scatter_group_sums<T>)
-      (groups.groups(), bounds.data(), out.dim(1), width_, ids_.data<int64_t>(), g_.data<T>(),
-       T(accumulate), out.data<T>(), sumsq);
+      (segments, out.dim(1), width_, ids_.data<int64_t>(), g_.data<T>(), Wide<T>(accumulate),
+       out.data<Wide<T>>(), sumsq);
     });
   }
 
   void group_sumsq(const Grouping& groups, double* sumsq) const override {
-    const auto bounds = groups.row_bounds(rows_);
-    dispatch_float("scatter", g_.dtype(), [&](auto zero) {
+    const Segments segments = groups.segments(rows_, g_.device());
+    dispatch_float("scatter", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), scatter_group_sumsq<T>)
-      (groups.groups(), bounds.data(), width_, ids_.data<int64_t>(), g_.data<T>(), sumsq);
+      (segments, width_, ids_.data<int64_t>(), g_.data<T>(), sumsq);
     });
   }
 
   void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
                     bool accumulate) const override {
-    reduce(groups.row_bounds(rows_), c, out, accumulate);
+    reduce(groups.segments(rows_, g_.device()), c, out, accumulate);
   }
 
   /// K tables would be written for the few rows of each that are not zero.
   bool instantiate_pays(const Grouping&, double) const override { return false; }
 
  private:
-  void reduce(const std::vector<int64_t>& bounds, const double* c, const Tensor& out,
-              bool accumulate) const {
-    dispatch_float("scatter", g_.dtype(), [&](auto zero) {
+  void reduce(const Segments& segments, const double* c, const Tensor& out, bool accumulate) const {
+    dispatch_float("scatter", g_, [&](auto zero) {
       using T = decltype(zero);
       MINNOW_KERNEL(g_.device(), scatter_weighted_sum<T>)
-      (static_cast<int64_t>(bounds.size()) - 1, bounds.data(), out.dim(0), width_,
-       ids_.data<int64_t>(), g_.data<T>(), c, T(accumulate), out.data<T>());
+      (segments, out.dim(0), width_, ids_.data<int64_t>(), g_.data<T>(), c, Wide<T>(accumulate),
+       out.data<Wide<T>>());
     });
   }
 

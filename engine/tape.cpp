@@ -48,7 +48,7 @@ void Tape::add_gradient(Slot slot, Tensor gradient) {
   // Whichever of the two nobody else sees takes the other one in.
   if (!sum.unique() && gradient.unique()) std::swap(sum, gradient);
   if (!sum.unique()) sum = sum.clone();
-  dispatch_float("tape", sum.dtype(), [&](auto zero) {
+  dispatch_float("tape", sum, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(sum.device(), add<T>)
     (sum.numel(), sum.data<T>(), gradient.data<T>(), sum.data<T>());

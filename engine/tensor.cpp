@@ -1,11 +1,11 @@
 #include "engine/tensor.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
-#include <cstring>
+#include <type_traits>
 
 #include "engine/memory.h"
+#include "kernels/convert.h"
+#include "kernels/launch.h"
 
 namespace minnow {
 
@@ -54,19 +54,6 @@ std::string_view to_string(DType dtype) {
   return "?";
 }
 
-bfloat16::bfloat16(float value) {
-  const uint32_t word = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) {
-    bits = static_cast<uint16_t>((word >> 16) | 0x40);  // stays a NaN whatever the lower half held
-  } else {
-    bits = static_cast<uint16_t>((word + 0x7fff + ((word >> 16) & 1)) >> 16);
-  }
-}
-
-bfloat16::operator float() const {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
 namespace {
 
 constexpr int64_t max_numel = int64_t{1} << 59;  // its bytes, rounded up, still fit an int64_t
@@ -89,16 +76,15 @@ decltype(auto) visit(DType dtype, F&& f) {
   return f(uint8_t{});
 }
 
-template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<From, bfloat16>) {
-    return convert<To>(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<To, bfloat16>) {
-    return bfloat16(static_cast<float>(value));
-  } else {
-    return static_cast<To>(value);
-  }
-}
+/// Whether there is a kernel that converts one into the other.
+template <class From, class To>
+inline constexpr bool convertible =
+    !std::is_same_v<From, To> &&
+    ((std::is_floating_point_v<From> && std::is_floating_point_v<To>) ||
+     (std::is_same_v<From, bfloat16> && std::is_floating_point_v<To>) ||
+     (std::is_floating_point_v<From> && std::is_same_v<To, bfloat16>) ||
+     (std::is_integral_v<From> && std::is_floating_point_v<To>) ||
+     (std::is_floating_point_v<From> && std::is_integral_v<To>));
 
 }  // namespace
 
@@ -118,13 +104,22 @@ Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
   Tensor t = empty(std::move(shape), dtype, device);
-  std::memset(t.raw(), 0, static_cast<size_t>(t.nbytes()));
+  zero_bytes(t.raw(), device, t.nbytes());
   return t;
 }
 
-Tensor Tensor::full(Shape shape, double value, DType dtype) {
-  Tensor t = empty(std::move(shape), dtype);
+Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
+  Tensor t = empty(std::move(shape), dtype, device);
   t.fill(value);
+  return t;
+}
+
+Tensor Tensor::pinned(Shape shape, DType dtype) {
+  Tensor t;
+  t.numel_ = minnow::numel(shape);
+  t.shape_ = std::move(shape);
+  t.dtype_ = dtype;
+  t.storage_ = allocate_pinned(t.nbytes());
   return t;
 }
 
@@ -151,9 +146,10 @@ int64_t Tensor::dim(int64_t axis) const {
 
 double Tensor::item() const {
   check(numel_ == 1, "tensor: item() needs one element; got shape {}", to_string(shape_));
+  const Tensor here = to(Device::cpu());
   return visit(dtype_, [&](auto zero) {
     using T = decltype(zero);
-    return convert<double>(*data<T>());
+    return static_cast<double>(widen(*here.data<T>()));
   });
 }
 
@@ -198,16 +194,28 @@ Tensor Tensor::to(DType dtype) const {
     using From = decltype(from_zero);
     visit(dtype, [&](auto to_zero) {
       using To = decltype(to_zero);
-      std::transform(data<From>(), data<From>() + numel_, t.data<To>(), convert<To, From>);
+      if constexpr (convertible<From, To>) {
+        MINNOW_ON(device_, convert<From, To>)(numel_, data<From>(), t.data<To>());
+      } else {
+        throw Error(
+            fmt::format("tensor: no conversion of {} to {}", to_string(dtype_), to_string(dtype)));
+      }
     });
   });
+  return t;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == device_) return *this;
+  Tensor t = empty(shape_, dtype_, device);
+  t.copy_from(*this);
   return t;
 }
 
 void Tensor::fill(double value) const {
   visit(dtype_, [&](auto zero) {
     using T = decltype(zero);
-    std::fill_n(data<T>(), numel_, convert<T>(value));
+    MINNOW_ON(device_, fill<T>)(numel_, static_cast<T>(static_cast<Wide<T>>(value)), data<T>());
   });
 }
 
@@ -215,7 +223,7 @@ void Tensor::copy_from(const Tensor& source) const {
   check(source.shape_ == shape_ && source.dtype_ == dtype_,
         "copy: {} {} into {} {}; shape and dtype must agree", to_string(source.dtype_),
         to_string(source.shape_), to_string(dtype_), to_string(shape_));
-  std::memcpy(raw(), source.raw(), static_cast<size_t>(nbytes()));
+  copy_bytes(raw(), device_, source.raw(), source.device_, nbytes());
 }
 
 }  // namespace minnow

@@ -15,7 +15,7 @@ void check_same(std::string_view name, const Var& a, const Var& b) {
 
 Tensor product(const Tensor& a, const Tensor& b) {
   Tensor y = Tensor::empty(a.shape(), a.dtype(), a.device());
-  dispatch_float("mul", a.dtype(), [&](auto zero) {
+  dispatch_float("mul", a, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(a.device(), multiply<T>)(y.numel(), a.data<T>(), b.data<T>(), y.data<T>());
   });
@@ -24,10 +24,10 @@ Tensor product(const Tensor& a, const Tensor& b) {
 
 Tensor scaled(const Tensor& x, double factor) {
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  dispatch_float("scale", x.dtype(), [&](auto zero) {
+  dispatch_float("scale", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), scale<T>)
-    (y.numel(), static_cast<T>(factor), x.data<T>(), y.data<T>());
+    (y.numel(), static_cast<Wide<T>>(factor), x.data<T>(), y.data<T>());
   });
   return y;
 }
@@ -36,10 +36,10 @@ Tensor scaled(const Tensor& x, double factor) {
 Var add_rows(std::string_view name, const Var& x, const Parameter& p) {
   const int64_t width = p.value.numel();
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  dispatch_float(name, x.dtype(), [&](auto zero) {
+  dispatch_float(name, x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), add_broadcast<T>)
-    (width == 0 ? 0 : y.numel() / width, width, x.value().data<T>(), p.value.data<T>(),
+    (width == 0 ? 0 : y.numel() / width, width, x.value().data<T>(), p.value.data<Wide<T>>(),
      y.data<T>());
   });
   return x.tape().record(y, {x.slot()}, {&p},
@@ -54,7 +54,7 @@ Var add_rows(std::string_view name, const Var& x, const Parameter& p) {
 Var add(const Var& a, const Var& b) {
   check_same("add", a, b);
   Tensor y = Tensor::empty(a.shape(), a.dtype(), a.device());
-  dispatch_float("add", a.dtype(), [&](auto zero) {
+  dispatch_float("add", a, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(a.device(), add<T>)
     (y.numel(), a.value().data<T>(), b.value().data<T>(), y.data<T>());

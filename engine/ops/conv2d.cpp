@@ -40,18 +40,18 @@ ConvShape conv_shape(const Shape& x, const Shape& w, const Conv2dOptions& o) {
 
 Var conv2d(const Var& x, const Parameter& weight, const Parameter* bias,
            const Conv2dOptions& options) {
-  const Tensor w = weight.value;
+  const Tensor w = weight.value.to(x.dtype());
   const ConvShape shape = conv_shape(x.shape(), w.shape(), options);
   check(bias == nullptr || bias->value.shape() == Shape{shape.filters},
         "conv2d: bias must be [{}]; got {}", shape.filters,
         bias == nullptr ? "" : to_string(bias->value.shape()));
   Tensor y = Tensor::empty({shape.batch, shape.filters, shape.out_h(), shape.out_w()}, x.dtype(),
                            x.device());
-  dispatch_float("conv2d", x.dtype(), [&](auto zero) {
+  dispatch_float("conv2d", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), conv2d_forward<T>)
-    (shape, x.value().data<T>(), w.data<T>(), bias == nullptr ? nullptr : bias->value.data<T>(),
-     y.data<T>());
+    (shape, x.value().data<T>(), w.data<T>(),
+     bias == nullptr ? nullptr : bias->value.data<Wide<T>>(), y.data<T>());
   });
 
   return x.tape().record(
@@ -62,12 +62,13 @@ Var conv2d(const Var& x, const Parameter& weight, const Parameter* bias,
         if (weight.trainable) back.give(weight, conv_product(saved, gy, shape));
         const bool bias_wanted = bias != nullptr && bias->trainable;
         Tensor gx = Tensor::empty(slot.wanted() ? dims : Shape{0}, gy.dtype(), gy.device());
-        Tensor gb = Tensor::empty({bias_wanted ? shape.batch : 0, shape.filters}, gy.dtype(),
+        Tensor gb = Tensor::empty({bias_wanted ? shape.batch : 0, shape.filters}, wide(gy.dtype()),
                                   gy.device());  // [B, F]: one sum an example
-        dispatch_float("conv2d", gy.dtype(), [&](auto zero) {
+        dispatch_float("conv2d", gy, [&](auto zero) {
           using T = decltype(zero);
           if (bias_wanted) {
-            MINNOW_KERNEL(gy.device(), conv2d_bias_sums<T>)(shape, gy.data<T>(), gb.data<T>());
+            MINNOW_KERNEL(gy.device(), conv2d_bias_sums<T>)
+            (shape, gy.data<T>(), gb.data<Wide<T>>());
           }
           if (slot.wanted()) {
             MINNOW_KERNEL(gy.device(), conv2d_backward<T>)

@@ -21,6 +21,7 @@ void check_inputs(const Var& logits, const Tensor& targets, double smoothing) {
   }
   check(targets.shape() == Shape{examples}, "cross_entropy: labels must be [B] = [{}]; got {}",
         examples, to_string(targets.shape()));
+  if (targets.device().is_cuda()) return;  // the kernel gives a label out of range the loss NaN
   const int64_t* labels = targets.data<int64_t>();
   for (int64_t i = 0; i < examples; ++i) {
     check(labels[i] >= 0 && labels[i] < classes,
@@ -31,13 +32,14 @@ void check_inputs(const Var& logits, const Tensor& targets, double smoothing) {
 
 }  // namespace
 
-Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing) {
-  check_inputs(logits, targets, smoothing);
+Var cross_entropy(const Var& logits, const Tensor& given, double smoothing) {
+  check_inputs(logits, given, smoothing);
+  const Tensor targets = given.to(logits.device());
   const int64_t examples = logits.dim(0), classes = logits.dim(1);
   const bool labels = targets.dtype() == DType::int64;
   Tensor losses = Tensor::empty({examples}, logits.dtype(), logits.device());
   Tensor p = Tensor::empty(logits.shape(), logits.dtype(), logits.device());  // [B, C]
-  dispatch_float("cross_entropy", logits.dtype(), [&](auto zero) {
+  dispatch_wide("cross_entropy", logits, [&](auto zero) {
     using T = decltype(zero);
     const T s = static_cast<T>(smoothing);
     const T* x = logits.value().data<T>();
@@ -54,7 +56,7 @@ Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing) {
       losses, {logits.slot()}, {},
       [slot = logits.slot(), p, targets, smoothing, labels, examples, classes](
           Tensor gy, Backprop& back) mutable {
-        dispatch_float("cross_entropy", gy.dtype(), [&](auto zero) {
+        dispatch_wide("cross_entropy", gy, [&](auto zero) {
           using T = decltype(zero);
           const T s = static_cast<T>(smoothing);
           T* gx =

@@ -18,7 +18,7 @@ enum class Kind { elements, examples };
 
 template <Kind kind>
 void apply(std::string_view name, const Mask& mask, const Tensor& x, const Tensor& y) {
-  dispatch_float(name, x.dtype(), [&](auto zero) {
+  dispatch_float(name, x, [&](auto zero) {
     using T = decltype(zero);
     const int64_t* ids = mask.ids.defined() ? mask.ids.data<int64_t>() : nullptr;
     if constexpr (kind == Kind::elements) {
@@ -45,7 +45,7 @@ Var drop(std::string_view name, const Var& x, double p) {
         "{}: the tape's example_ids must be [B] = [{}]; got {}", name, examples,
         to_string(random.example_ids.shape()));
   const Mask mask{{.seed = random.seed, .stream = stream, .step = random.step},
-                  random.example_ids,
+                  random.example_ids.defined() ? random.example_ids.to(x.device()) : Tensor(),
                   p,
                   examples,
                   x.value().numel() / std::max<int64_t>(examples, 1)};

@@ -22,7 +22,7 @@ Var embedding(Tape& tape, const Tensor& ids, const Parameter& weight) {
   Shape shape = ids.shape();
   shape.push_back(width);
   Tensor y = Tensor::empty(shape, w.dtype(), w.device());  // [B, ..., D]
-  dispatch_float("embedding", w.dtype(), [&](auto zero) {
+  dispatch_float("embedding", w, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(w.device(), embedding_forward<T>)(rows, width, id, w.data<T>(), y.data<T>());
   });

@@ -13,7 +13,7 @@ Var glu(const Var& x) {
   Shape shape = x.shape();
   shape.back() = width;
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());  // [..., C]
-  dispatch_float("glu", x.dtype(), [&](auto zero) {
+  dispatch_float("glu", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), glu_forward<T>)(rows, width, x.value().data<T>(), y.data<T>());
   });
@@ -21,7 +21,7 @@ Var glu(const Var& x) {
       y, {x.slot()}, {},
       [slot = x.slot(), saved = x.value(), rows, width](Tensor gy, Backprop& back) {
         Tensor gx = Tensor::empty(saved.shape(), gy.dtype(), gy.device());  // [..., 2 C]
-        dispatch_float("glu", gy.dtype(), [&](auto zero) {
+        dispatch_float("glu", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), glu_backward<T>)
           (rows, width, saved.data<T>(), gy.data<T>(), gx.data<T>());

@@ -23,15 +23,16 @@ Var groupnorm(const Var& x, int64_t groups, const Parameter* weight, const Param
                              .groups = groups,
                              .inner = batch == 0 ? 0 : x.value().numel() / (batch * channels)};
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  Tensor mean = Tensor::empty({batch, groups}, x.dtype(), x.device());
-  Tensor rstd = Tensor::empty({batch, groups}, x.dtype(), x.device());
+  Tensor mean = Tensor::empty({batch, groups}, wide(x.dtype()), x.device());
+  Tensor rstd = Tensor::empty({batch, groups}, wide(x.dtype()), x.device());
   const Tensor w = weight == nullptr ? Tensor() : weight->value;
-  dispatch_float("groupnorm", x.dtype(), [&](auto zero) {
+  dispatch_float("groupnorm", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), groupnorm_forward<T>)
-    (shape, static_cast<T>(eps), x.value().data<T>(), w.defined() ? w.data<T>() : nullptr,
-     bias == nullptr ? nullptr : bias->value.data<T>(), y.data<T>(), mean.data<T>(),
-     rstd.data<T>());
+    (shape, static_cast<Wide<T>>(eps), x.value().data<T>(),
+     w.defined() ? w.data<Wide<T>>() : nullptr,
+     bias == nullptr ? nullptr : bias->value.data<Wide<T>>(), y.data<T>(), mean.data<Wide<T>>(),
+     rstd.data<Wide<T>>());
   });
 
   return x.tape().record(
@@ -40,13 +41,15 @@ Var groupnorm(const Var& x, int64_t groups, const Parameter* weight, const Param
                                                                                Backprop& back) {
         const Shape sums = {shape.batch, shape.channels};
         Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-        Tensor gw = Tensor::empty(sums, gy.dtype(), gy.device());  // [B, C]: one sum an example
-        Tensor gb = Tensor::empty(sums, gy.dtype(), gy.device());  // [B, C]
-        dispatch_float("groupnorm", gy.dtype(), [&](auto zero) {
+        Tensor gw =
+            Tensor::empty(sums, wide(gy.dtype()), gy.device());  // [B, C]: one sum an example
+        Tensor gb = Tensor::empty(sums, wide(gy.dtype()), gy.device());  // [B, C]
+        dispatch_float("groupnorm", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), groupnorm_backward<T>)
-          (shape, saved.data<T>(), w.defined() ? w.data<T>() : nullptr, mean.data<T>(),
-           rstd.data<T>(), gy.data<T>(), gx.data<T>(), gw.data<T>(), gb.data<T>());
+          (shape, saved.data<T>(), w.defined() ? w.data<Wide<T>>() : nullptr, mean.data<Wide<T>>(),
+           rstd.data<Wide<T>>(), gy.data<T>(), gx.data<T>(), gw.data<Wide<T>>(),
+           gb.data<Wide<T>>());
         });
         if (weight != nullptr && weight->trainable) back.give(*weight, row_sum(gw, shape.channels));
         if (bias != nullptr && bias->trainable) back.give(*bias, row_sum(gb, shape.channels));

@@ -17,15 +17,16 @@ Var layernorm(const Var& x, const Parameter* weight, const Parameter* bias, doub
           width, p == nullptr ? "" : to_string(p->value.shape()));
   }
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  Tensor mean = Tensor::empty({rows}, x.dtype(), x.device());
-  Tensor rstd = Tensor::empty({rows}, x.dtype(), x.device());
+  Tensor mean = Tensor::empty({rows}, wide(x.dtype()), x.device());
+  Tensor rstd = Tensor::empty({rows}, wide(x.dtype()), x.device());
   const Tensor w = weight == nullptr ? Tensor() : weight->value;
-  dispatch_float("layernorm", x.dtype(), [&](auto zero) {
+  dispatch_float("layernorm", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), layernorm_forward<T>)
-    (rows, width, static_cast<T>(eps), x.value().data<T>(), w.defined() ? w.data<T>() : nullptr,
-     bias == nullptr ? nullptr : bias->value.data<T>(), y.data<T>(), mean.data<T>(),
-     rstd.data<T>());
+    (rows, width, static_cast<Wide<T>>(eps), x.value().data<T>(),
+     w.defined() ? w.data<Wide<T>>() : nullptr,
+     bias == nullptr ? nullptr : bias->value.data<Wide<T>>(), y.data<T>(), mean.data<Wide<T>>(),
+     rstd.data<Wide<T>>());
   });
 
   return x.tape().record(
@@ -37,14 +38,15 @@ Var layernorm(const Var& x, const Parameter* weight, const Parameter* bias, doub
         const bool summed = weight_wanted || bias_wanted;
         const Shape sums = {summed ? examples : 0, width};
         Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-        Tensor gw = Tensor::empty(sums, gy.dtype(), gy.device());  // [B, D]: one sum an example
-        Tensor gb = Tensor::empty(sums, gy.dtype(), gy.device());  // [B, D]
-        dispatch_float("layernorm", gy.dtype(), [&](auto zero) {
+        Tensor gw =
+            Tensor::empty(sums, wide(gy.dtype()), gy.device());  // [B, D]: one sum an example
+        Tensor gb = Tensor::empty(sums, wide(gy.dtype()), gy.device());  // [B, D]
+        dispatch_float("layernorm", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), layernorm_backward<T>)
-          (examples, rows, width, saved.data<T>(), w.defined() ? w.data<T>() : nullptr,
-           mean.data<T>(), rstd.data<T>(), gy.data<T>(), gx.data<T>(),
-           summed ? gw.data<T>() : nullptr, summed ? gb.data<T>() : nullptr);
+          (examples, rows, width, saved.data<T>(), w.defined() ? w.data<Wide<T>>() : nullptr,
+           mean.data<Wide<T>>(), rstd.data<Wide<T>>(), gy.data<T>(), gx.data<T>(),
+           summed ? gw.data<Wide<T>>() : nullptr, summed ? gb.data<Wide<T>>() : nullptr);
         });
         if (weight_wanted) back.give(*weight, row_sum(gw, width));
         if (bias_wanted) back.give(*bias, row_sum(gb, width));

@@ -10,7 +10,7 @@ Var linear(const Var& x, const Parameter& weight, const Parameter* bias) {
   check(x.value().rank() >= 2, "linear: x must be [..., in] with a leading example axis; got {}",
         to_string(x.shape()));
   const int64_t in = x.dim(-1);
-  const Tensor w = weight.value;
+  const Tensor w = weight.value.to(x.dtype());
   check(w.rank() == 2 && w.dim(1) == in,
         "linear: weight must be [out, in] with in = {}, the input's last axis; got {}", in,
         to_string(w.shape()));
@@ -20,11 +20,11 @@ Var linear(const Var& x, const Parameter& weight, const Parameter* bias) {
   Shape shape = x.shape();
   shape.back() = out;
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());  // [..., out]
-  dispatch_float("linear", x.dtype(), [&](auto zero) {
+  dispatch_float("linear", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), linear_forward<T>)
     (rows, in, out, x.value().data<T>(), w.data<T>(),
-     bias == nullptr ? nullptr : bias->value.data<T>(), y.data<T>());
+     bias == nullptr ? nullptr : bias->value.data<Wide<T>>(), y.data<T>());
   });
 
   return x.tape().record(
@@ -36,7 +36,7 @@ Var linear(const Var& x, const Parameter& weight, const Parameter* bias) {
         if (bias != nullptr && bias->trainable) back.give(*bias, row_sum(gy, out));
         if (!slot.wanted()) return;
         Tensor gx = Tensor::empty(shape, gy.dtype(), gy.device());  // [..., in]
-        dispatch_float("linear", gy.dtype(), [&](auto zero) {
+        dispatch_float("linear", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), linear_backward<T>)
           (rows, in, out, gy.data<T>(), w.data<T>(), gx.data<T>());

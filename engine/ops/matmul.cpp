@@ -27,11 +27,11 @@ Tensor product(const Matrices& a, const Matrices& b, const Shape& shape) {
   const int64_t m = y.dim(-2), n = y.dim(-1);
   const int64_t k = a.op == Op::none ? a.columns() : a.rows();
   const int64_t count = m * n == 0 ? 0 : y.numel() / (m * n);
-  dispatch_float("matmul", y.dtype(), [&](auto zero) {
+  dispatch_float("matmul", y, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(y.device(), gemm_batched<T>)
-    (count, a.op, b.op, m, n, k, T(1), a.values.data<T>(), a.columns(), a.size(),
-     b.values.data<T>(), b.columns(), b.size(), T(0), y.data<T>(), n, m * n);
+    (count, a.op, b.op, m, n, k, Wide<T>(1), a.values.data<T>(), a.columns(), a.size(),
+     b.values.data<T>(), b.columns(), b.size(), Wide<T>(0), y.data<T>(), n, m * n);
   });
   return y;
 }

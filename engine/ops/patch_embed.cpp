@@ -24,20 +24,20 @@ void check_shapes(const Shape& x, const Shape& weight, const Parameter* bias) {
 }  // namespace
 
 Var patch_embed(const Var& x, const Parameter& weight, const Parameter* bias) {
-  const Tensor w = weight.value;
+  const Tensor w = weight.value.to(x.dtype());
   check_shapes(x.shape(), w.shape(), bias);
   const int64_t batch = x.dim(0), channels = x.dim(1), height = x.dim(2), width = x.dim(3);
   const int64_t out = w.dim(0), patch = w.dim(2), in = channels * patch * patch;
   const int64_t tokens = (height / patch) * (width / patch), rows = batch * tokens;
   const Tensor patches = Tensor::empty({batch, tokens, in}, x.dtype(), x.device());
   Tensor y = Tensor::empty({batch, tokens, out}, x.dtype(), x.device());
-  dispatch_float("patch_embed", x.dtype(), [&](auto zero) {
+  dispatch_float("patch_embed", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), patchify<T>)
     (batch, channels, height, width, patch, x.value().data<T>(), patches.data<T>());
     MINNOW_KERNEL(x.device(), linear_forward<T>)
     (rows, in, out, patches.data<T>(), w.data<T>(),
-     bias == nullptr ? nullptr : bias->value.data<T>(), y.data<T>());
+     bias == nullptr ? nullptr : bias->value.data<Wide<T>>(), y.data<T>());
   });
 
   return x.tape().record(
@@ -49,7 +49,7 @@ Var patch_embed(const Var& x, const Parameter& weight, const Parameter* bias) {
         if (!slot.wanted()) return;
         Tensor gpatches = Tensor::empty({shape[0], tokens, in}, gy.dtype(), gy.device());
         Tensor gx = Tensor::empty(shape, gy.dtype(), gy.device());  // [B, C, H, W]
-        dispatch_float("patch_embed", gy.dtype(), [&](auto zero) {
+        dispatch_float("patch_embed", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), linear_backward<T>)
           (rows, in, out, gy.data<T>(), w.data<T>(), gpatches.data<T>());

@@ -35,7 +35,7 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
   const PoolShape shape = pool_shape("max_pool2d", x.shape(), options);
   Tensor y = Tensor::empty(pooled(x.shape(), shape), x.dtype(), x.device());
   Tensor place = Tensor::empty(y.shape(), DType::int64, x.device());
-  dispatch_float("max_pool2d", x.dtype(), [&](auto zero) {
+  dispatch_float("max_pool2d", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), max_pool_forward<T>)
     (shape, x.value().data<T>(), y.data<T>(), place.data<int64_t>());
@@ -44,7 +44,7 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
       y, {x.slot()}, {},
       [slot = x.slot(), dims = x.shape(), place, shape](Tensor gy, Backprop& back) {
         Tensor gx = Tensor::empty(dims, gy.dtype(), gy.device());  // [B, C, H, W]
-        dispatch_float("max_pool2d", gy.dtype(), [&](auto zero) {
+        dispatch_float("max_pool2d", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), max_pool_backward<T>)
           (shape, place.data<int64_t>(), gy.data<T>(), gx.data<T>());
@@ -56,14 +56,14 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
 Var avg_pool2d(const Var& x, const Pool2dOptions& options) {
   const PoolShape shape = pool_shape("avg_pool2d", x.shape(), options);
   Tensor y = Tensor::empty(pooled(x.shape(), shape), x.dtype(), x.device());
-  dispatch_float("avg_pool2d", x.dtype(), [&](auto zero) {
+  dispatch_float("avg_pool2d", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), avg_pool_forward<T>)(shape, x.value().data<T>(), y.data<T>());
   });
   return x.tape().record(
       y, {x.slot()}, {}, [slot = x.slot(), dims = x.shape(), shape](Tensor gy, Backprop& back) {
         Tensor gx = Tensor::empty(dims, gy.dtype(), gy.device());  // [B, C, H, W]
-        dispatch_float("avg_pool2d", gy.dtype(), [&](auto zero) {
+        dispatch_float("avg_pool2d", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), avg_pool_backward<T>)(shape, gy.data<T>(), gx.data<T>());
         });
@@ -77,7 +77,7 @@ Var global_avg_pool(const Var& x) {
         to_string(x.shape()));
   const int64_t planes = x.dim(0) * x.dim(1), area = x.dim(2) * x.dim(3);
   Tensor y = Tensor::empty({x.dim(0), x.dim(1)}, x.dtype(), x.device());
-  dispatch_float("global_avg_pool", x.dtype(), [&](auto zero) {
+  dispatch_float("global_avg_pool", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), global_avg_pool_forward<T>)
     (planes, area, x.value().data<T>(), y.data<T>());
@@ -86,7 +86,7 @@ Var global_avg_pool(const Var& x) {
       y, {x.slot()}, {},
       [slot = x.slot(), dims = x.shape(), planes, area](Tensor gy, Backprop& back) {
         Tensor gx = Tensor::empty(dims, gy.dtype(), gy.device());  // [B, C, H, W]
-        dispatch_float("global_avg_pool", gy.dtype(), [&](auto zero) {
+        dispatch_float("global_avg_pool", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), global_avg_pool_backward<T>)
           (planes, area, gy.data<T>(), gx.data<T>());

@@ -13,7 +13,7 @@ Var over_last_axis(std::string_view name, const Var& x) {
         to_string(x.shape()));
   const int64_t width = x.dim(-1), rows = width == 0 ? 0 : x.value().numel() / width;
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  dispatch_float(name, x.dtype(), [&](auto zero) {
+  dispatch_float(name, x, [&](auto zero) {
     using T = decltype(zero);
     const T* in = x.value().data<T>();
     if constexpr (log) {
@@ -25,7 +25,7 @@ Var over_last_axis(std::string_view name, const Var& x) {
   return x.tape().record(
       y, {x.slot()}, {}, [slot = x.slot(), y, rows, width](Tensor gy, Backprop& back) {
         Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-        dispatch_float("softmax", gy.dtype(), [&](auto zero) {
+        dispatch_float("softmax", gy, [&](auto zero) {
           using T = decltype(zero);
           const T *out = y.data<T>(), *g = gy.data<T>();
           if constexpr (log) {

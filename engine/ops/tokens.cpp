@@ -14,7 +14,7 @@ void check_tokens(std::string_view name, const Var& x) {
 /// `count` blocks of n elements out of x, from element x_first on, into y, from element y_first on.
 void copy(std::string_view name, int64_t count, int64_t n, const Tensor& x, int64_t x_first,
           int64_t x_stride, const Tensor& y, int64_t y_first, int64_t y_stride) {
-  dispatch_float(name, y.dtype(), [&](auto zero) {
+  dispatch_float(name, y, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(y.device(), copy_blocks<T>)
     (count, n, x.data<T>() + x_first, x_stride, y.data<T>() + y_first, y_stride);
@@ -31,7 +31,7 @@ Var prepend_token(const Var& x, const Parameter& token) {
         "prepend_token: \"{}\" must have D = {} elements, the last axis of x; got {}", token.name,
         width, to_string(token.value.shape()));
   Tensor y = Tensor::empty({examples, x.dim(1) + 1, width}, x.dtype(), x.device());
-  copy("prepend_token", examples, width, token.value, 0, 0, y, 0, whole);
+  copy("prepend_token", examples, width, token.value.to(x.dtype()), 0, 0, y, 0, whole);
   copy("prepend_token", examples, block, x.value(), 0, block, y, width, whole);
   return x.tape().record(
       y, {x.slot()}, {&token},
@@ -72,7 +72,7 @@ Var mean_tokens(const Var& x, int64_t first) {
   check(first >= 0 && first < tokens, "mean_tokens: first must lie in [0, T) with T = {}; got {}",
         tokens, first);
   Tensor y = Tensor::empty({examples, width}, x.dtype(), x.device());  // [B, D]
-  dispatch_float("mean_tokens", x.dtype(), [&](auto zero) {
+  dispatch_float("mean_tokens", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), mean_tokens_forward<T>)
     (examples, tokens, width, first, x.value().data<T>(), y.data<T>());
@@ -81,7 +81,7 @@ Var mean_tokens(const Var& x, int64_t first) {
                          [slot = x.slot(), shape = x.shape(), examples, tokens, width, first](
                              Tensor gy, Backprop& back) {
                            Tensor gx = Tensor::empty(shape, gy.dtype(), gy.device());  // [B, T, D]
-                           dispatch_float("mean_tokens", gy.dtype(), [&](auto zero) {
+                           dispatch_float("mean_tokens", gy, [&](auto zero) {
                              using T = decltype(zero);
                              MINNOW_KERNEL(gy.device(), mean_tokens_backward<T>)
                              (examples, tokens, width, first, gy.data<T>(), gx.data<T>());

@@ -10,7 +10,7 @@ namespace {
 template <class F>
 Var unary(std::string_view name, const Var& x) {
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  dispatch_float(name, x.dtype(), [&](auto zero) {
+  dispatch_float(name, x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), unary_forward<F, T>)
     (y.numel(), x.value().data<T>(), y.data<T>());
@@ -18,7 +18,7 @@ Var unary(std::string_view name, const Var& x) {
   return x.tape().record(
       y, {x.slot()}, {}, [slot = x.slot(), saved = x.value()](Tensor gy, Backprop& back) {
         Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-        dispatch_float("unary", gy.dtype(), [&](auto zero) {
+        dispatch_float("unary", gy, [&](auto zero) {
           using T = decltype(zero);
           MINNOW_KERNEL(gy.device(), unary_backward<F, T>)
           (gy.numel(), saved.data<T>(), gy.data<T>(), gx.data<T>());
