@@ -27,4 +27,13 @@ class Device {
 /// Why Device::cuda() can't be used, in one line; empty where it can.
 std::string cuda_problem();
 
+/// Whether Device::cuda() is this build's processor executing the CUDA sources, for tests.
+constexpr bool cuda_is_emulated() {
+#ifdef MINNOW_CUDA_HOST
+  return true;
+#else
+  return false;
+#endif
+}
+
 }  // namespace minnow

@@ -49,6 +49,10 @@ Parameters Module::parameters() {
   return all;
 }
 
+void Module::to(Device device) {
+  for (Parameter* p : parameters()) p->value = p->value.to(device);
+}
+
 void Module::append(Parameter& parameter, const std::string& name, Parameters& into) {
   parameter.name = name;
   into.push_back(&parameter);

@@ -40,6 +40,8 @@ class Module {
   /// Names the parameters `prefix`name and appends them in the order of the state dict.
   virtual void collect(const std::string& prefix, Parameters& into) = 0;
   Parameters parameters();
+  /// Moves the parameters to a device.
+  void to(Device device);
 
  protected:
   static void append(Parameter& parameter, const std::string& name, Parameters& into);

@@ -287,9 +287,6 @@ void apply_arguments(Config& config, std::span<const std::string> arguments) {
 
 void check_config(const Config& config) {
   const auto& [train, clip] = std::tie(config.train, config.clip);
-  check(config.device != "cuda", "device: this build has no CUDA; say device=cpu or leave it out");
-  check(config.precision == "f32", "precision: this build computes in f32 only; got {}",
-        config.precision);
   check(train.epochs > 0 || train.steps > 0,
         "train.epochs: nothing to do; give train.epochs or train.steps");
   check(train.batch >= clip.micro_batch,

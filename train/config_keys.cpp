@@ -192,9 +192,10 @@ const std::vector<Key>& config_keys() {
         {"seed", [](Config& c) -> Field { return &c.seed; }, any(),
          "of weights, order, dropout and augmentation"},
         {"device", [](Config& c) -> Field { return &c.device; }, one_of({"auto", "cpu", "cuda"}),
-         "where to compute"},
+         "where to compute; auto: a GPU where one can be used"},
         {"precision", [](Config& c) -> Field { return &c.precision; },
-         one_of({"f32", "tf32", "bf16"}), "of activations"},
+         one_of({"f32", "tf32", "bf16"}),
+         "of products; bf16: of activations, too. tf32 and bf16 need a GPU"},
         {"threads", [](Config& c) -> Field { return &c.threads; }, at_least(0),
          "processor cores to use; 0: all"},
     };

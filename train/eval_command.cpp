@@ -21,7 +21,8 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   resolve(config, *dataset);
   const auto model = make_model(config, *dataset);
   load_model(*model, weights, *dataset);
-  const Score score = evaluate(*model, dataset, config.data.workers);
+  model->to(compute_device(config));
+  const Score score = evaluate(*model, config, dataset);
   if (json) {
     const nlohmann::json record{{"weights", weights},
                                 {"examples", score.examples},

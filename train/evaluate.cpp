@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "data/loader.h"
+#include "engine/group_sinks.h"
 #include "engine/ops.h"
+#include "train/task.h"
 
 namespace minnow {
 namespace {
@@ -37,15 +39,17 @@ int64_t label_rank(const float* logits, int64_t classes, int64_t label) {
   return rank;
 }
 
-Score evaluate(const nn::Model& model, std::shared_ptr<const Dataset> dataset, int64_t workers) {
-  Loader loader(std::move(dataset), {.batch = kBatch, .workers = workers});
+Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dataset> dataset) {
+  const Device device = device_of(model.parameters());
+  Loader loader(std::move(dataset), {.batch = kBatch, .workers = config.data.workers});
   loader.start_epoch(0);
   Score score;
   while (const std::optional<Batch> batch = loader.next()) {
     Tape tape(Tape::Mode::evaluate);
-    const Var logits = model.forward(tape.input(batch->inputs));
+    const Var logits = logits_of(model, config, tape, batch->inputs.to(device));
     const Var losses = cross_entropy(logits, batch->labels);
-    add(*batch, logits.value(), losses.value(), score);
+    const Device host = Device::cpu();
+    add(*batch, logits.value().to(host), losses.value().to(host), score);
   }
   const auto n = static_cast<double>(score.examples);
   score.loss /= n;

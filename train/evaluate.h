@@ -5,6 +5,7 @@
 
 #include "data/dataset.h"
 #include "nn/module.h"
+#include "train/config.h"
 
 namespace minnow {
 
@@ -20,8 +21,8 @@ struct Score {
 /// first comes first; a logit that is NaN makes the label the last.
 int64_t label_rank(const float* logits, int64_t classes, int64_t label);
 
-/// Runs all of `dataset` (float32 inputs) through the model without gradients. `workers`: threads
-/// that prepare batches.
-Score evaluate(const nn::Model& model, std::shared_ptr<const Dataset> dataset, int64_t workers);
+/// Runs all of `dataset` (float32 inputs) through the model without gradients, on the model's
+/// device and as `config` says.
+Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dataset> dataset);
 
 }  // namespace minnow

@@ -7,6 +7,9 @@
 
 #include "engine/machine.h"
 #include "train/commands.h"
+#if MINNOW_CUDA
+#include "kernels/runtime.h"
+#endif
 
 namespace minnow {
 namespace {
@@ -43,6 +46,36 @@ const char* build() {
 #endif
 }
 
+void print_rates(Device device) {
+  const MachineRates& rates = machine_rates(device);
+  fmt::print("  products {:.0f} GFLOP/s in float32\n", rates.flops / 1e9);
+  fmt::print("  copies   {:.1f} GB/s read and written\n", rates.bytes / 1e9);
+  fmt::print(
+      "  tau      {:.0f} rows per micro-batch: from there on its gradients are written, below only "
+      "measured\n",
+      measured_tau(device));
+}
+
+void print_cuda() {
+#if MINNOW_CUDA
+  const std::string problem = cuda_problem();
+  if (!problem.empty()) {
+    fmt::print("CUDA       can't be used: {}\n", problem);
+    return;
+  }
+  const cuda::DeviceInfo& info = cuda::device_info();
+  fmt::print("CUDA       {}\n", info.name);
+  if (cuda_is_emulated()) return;  // its speed says nothing
+  fmt::print("  runtime  {}, driver for {}, compute capability {}.{}\n", info.runtime, info.driver,
+             info.major, info.minor);
+  fmt::print("  memory   {:.1f} GiB, {} multiprocessors\n",
+             static_cast<double>(info.memory) / (1 << 30), info.multiprocessors);
+  print_rates(Device::cuda());
+#else
+  fmt::print("CUDA       {}\n", cuda_problem());
+#endif
+}
+
 }  // namespace
 
 std::string version() {
@@ -56,14 +89,8 @@ int info_command() {
   fmt::print("processor  {}\n", processor());
   fmt::print("threads    {}\n", omp_get_max_threads());
   fmt::print("oneDNN     {}.{}.{}\n", dnnl->major, dnnl->minor, dnnl->patch);
-  fmt::print("CUDA       not in this build\n");
-  const MachineRates& rates = machine_rates();
-  fmt::print("products   {:.0f} GFLOP/s in float32\n", rates.flops / 1e9);
-  fmt::print("copies     {:.1f} GB/s read and written\n", rates.bytes / 1e9);
-  fmt::print(
-      "tau        {:.0f} rows per micro-batch: from there on its gradients are written, below only "
-      "measured\n",
-      measured_tau());
+  print_rates(Device::cpu());
+  print_cuda();
   return 0;
 }
 

@@ -27,7 +27,8 @@ Optimizer::Optimizer(Parameters parameters, OptimizerConfig config)
     moments_.emplace_back();
     if (!p->trainable) continue;
     const Tensor& value = p->value;
-    check(value.is_floating(), "optimizer: {} is {}; float32 and float64 can be trained", p->name,
+    check(value.dtype() == DType::float32 || value.dtype() == DType::float64,
+          "optimizer: {} is {}; float32 and float64 can be trained", p->name,
           to_string(value.dtype()));
     if (!any) dtype_ = value.dtype();
     any = true;
@@ -37,6 +38,8 @@ Optimizer::Optimizer(Parameters parameters, OptimizerConfig config)
     if (moments || config_.momentum > 0) moments_.back().first = zeros();
     if (moments) moments_.back().second = zeros();
   }
+  const Device device = parameters_.empty() ? Device::cpu() : parameters_.front()->value.device();
+  taken_ = Tensor::zeros({1}, DType::int64, device);
 }
 
 void Optimizer::check_config() const {
@@ -70,25 +73,26 @@ void Optimizer::check_update(const std::vector<Tensor>& update) const {
   }
 }
 
-void Optimizer::step(const std::vector<Tensor>& update, double lr) {
+void Optimizer::step(const std::vector<Tensor>& update, double lr, const uint8_t* skip) {
   check(within(lr, 0, HUGE_VAL), "optimizer: the learning rate must not be negative; got {}", lr);
   check_update(update);
-  ++steps_;
-  dispatch_float("optimizer", dtype_, [&](auto zero) { step_all<decltype(zero)>(update, lr); });
+  if (dtype_ == DType::float64) {
+    step_all<double>(update, lr, skip);
+  } else {
+    step_all<float>(update, lr, skip);
+  }
 }
 
 template <class T>
-void Optimizer::step_all(const std::vector<Tensor>& update, double lr) {
+void Optimizer::step_all(const std::vector<Tensor>& update, double lr, const uint8_t* skip) {
   const OptimizerConfig& c = config_;
   const bool decoupled = kind_ == Kind::adamw;
   std::vector<OptimTensor<T>> tensors;
-  Device device = Device::cpu();
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!trained_[i]) continue;
     const Tensor& value = parameters_[i]->value;
     const auto& [first, second] = moments_[i];
     const double decay = parameters_[i]->decay ? c.weight_decay : 0;
-    device = value.device();
     tensors.push_back({.n = value.numel(),
                        .p = value.data<T>(),
                        .g = update[i].data<T>(),
@@ -97,23 +101,25 @@ void Optimizer::step_all(const std::vector<Tensor>& update, double lr) {
                        .l2 = static_cast<T>(decoupled ? 0 : decay),
                        .shrink = static_cast<T>(decoupled ? 1 - lr * decay : 1)});
   }
+  const Device device = taken_.device();
+  const StepGate gate{.skip = skip, .taken = taken_.data<int64_t>()};
   if (kind_ == Kind::sgd) {
     const SgdStep<T> step = {static_cast<T>(lr), static_cast<T>(c.momentum), c.nesterov};
-    MINNOW_KERNEL(device, sgd<T>)(tensors, step);
+    MINNOW_ON(device, sgd<T>)(tensors, step, gate);
   } else {
-    const double t = static_cast<double>(steps_);
     const AdamStep<T> step = {.rest1 = static_cast<T>(1 - c.beta1),
                               .beta2 = static_cast<T>(c.beta2),
                               .rest2 = static_cast<T>(1 - c.beta2),
-                              .step_size = static_cast<T>(lr / (1 - std::pow(c.beta1, t))),
-                              .scale2 = static_cast<T>(1 / std::sqrt(1 - std::pow(c.beta2, t))),
-                              .eps = static_cast<T>(c.eps)};
-    MINNOW_KERNEL(device, adam<T>)(tensors, step);
+                              .eps = static_cast<T>(c.eps),
+                              .lr = lr,
+                              .log_beta1 = std::log(c.beta1),
+                              .log_beta2 = std::log(c.beta2)};
+    MINNOW_ON(device, adam<T>)(tensors, step, gate);
   }
 }
 
 std::vector<NamedTensor> Optimizer::state() const {
-  std::vector<NamedTensor> state = {{"step", Tensor::from(std::vector<int64_t>{steps_}, {})}};
+  std::vector<NamedTensor> state = {{"step", taken_.reshape({})}};
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const std::string& name = parameters_[i]->name;
     const auto& [first, second] = moments_[i];
@@ -130,9 +136,7 @@ void Optimizer::load_state(std::span<const NamedTensor> state, const std::string
     if (name != "step" || tensor.numel() != 1) continue;
     check(tensor.item() >= 0, "{}: step must not be negative; got {}", where, tensor.item());
   }
-  const std::vector<NamedTensor> targets = this->state();
-  copy_by_name(targets, state, where);
-  steps_ = *targets.front().tensor.data<int64_t>();
+  copy_by_name(this->state(), state, where);
 }
 
 }  // namespace minnow

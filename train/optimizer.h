@@ -35,15 +35,17 @@ class Optimizer {
 
   /// Changes the parameters in place. `update` has one tensor for each parameter, of its shape and
   /// dtype; undefined for the frozen ones, which stay as they are.
-  void step(const std::vector<Tensor>& update, double lr);
+  /// Where `skip` is not null it points to one byte on the device of the parameters: where that is
+  /// not 0, nothing changes. Nothing is waited for.
+  void step(const std::vector<Tensor>& update, double lr, const uint8_t* skip = nullptr);
 
-  /// Steps taken, those before a loaded state included.
-  int64_t steps() const { return steps_; }
+  /// Steps taken, those before a loaded state included; waits for the device.
+  int64_t steps() const { return static_cast<int64_t>(taken_.item()); }
   const OptimizerConfig& config() const { return config_; }
 
   /// "step" (int64, of shape []), then for each trainable parameter NAME.momentum, or NAME.exp_avg
-  /// and NAME.exp_avg_sq. All but "step" share their memory with the optimizer: clone what must
-  /// outlive the next step.
+  /// and NAME.exp_avg_sq. All share their memory with the optimizer: clone what must outlive the
+  /// next step.
   std::vector<NamedTensor> state() const;
   /// Copies a state that `state` gave, in any order. Error that lists what does not fit, and then
   /// nothing is changed.
@@ -60,7 +62,7 @@ class Optimizer {
   void check_config() const;
   void check_update(const std::vector<Tensor>& update) const;
   template <class T>
-  void step_all(const std::vector<Tensor>& update, double lr);
+  void step_all(const std::vector<Tensor>& update, double lr, const uint8_t* skip);
 
   Parameters parameters_;
   OptimizerConfig config_;
@@ -68,7 +70,7 @@ class Optimizer {
   DType dtype_ = DType::float32;
   std::vector<bool> trained_;     // by parameter
   std::vector<Moments> moments_;  // by parameter
-  int64_t steps_ = 0;
+  Tensor taken_;  // [1] int64, on the device: only there it is known what is skipped
 };
 
 }  // namespace minnow

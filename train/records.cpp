@@ -7,13 +7,13 @@
 
 namespace minnow {
 
-double finite_loss(const GroupedStep& result, const Grouping& groups) {
+double finite_loss(const Tensor& losses, const std::vector<double>& norms, const Grouping& groups) {
   double sum = 0;
   int64_t count = 0;
   for (int64_t j = 0; j < groups.groups(); ++j) {
-    if (!std::isfinite(result.groups.norms[j])) continue;
+    if (!std::isfinite(norms[j])) continue;
     for (int64_t i = groups.bounds()[j]; i < groups.bounds()[j + 1]; ++i) {
-      sum += result.losses.data<float>()[i];
+      sum += losses.data<float>()[i];
       ++count;
     }
   }

@@ -4,13 +4,14 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
-#include "engine/grouped_backward.h"
+#include "engine/groups.h"
 #include "train/evaluate.h"
 
 namespace minnow {
 
 /// The mean loss of the examples whose micro-batch has a finite gradient; NaN where there is none.
-double finite_loss(const GroupedStep& result, const Grouping& groups);
+/// losses [B] float32 on the host, norms one number a group.
+double finite_loss(const Tensor& losses, const std::vector<double>& norms, const Grouping& groups);
 
 /// Where a run is.
 struct RunPlace {

@@ -3,6 +3,8 @@
 #include <omp.h>
 
 #include "data/wrappers.h"
+#include "engine/ops.h"
+#include "kernels/gemm.h"
 #include "train/checkpoint.h"
 
 namespace minnow {
@@ -47,6 +49,33 @@ void load_model(nn::Model& model, const std::string& path, const Dataset& datase
         "{}: its weights tell {} classes apart, but the data have {}", path,
         bias == nullptr ? 0 : bias->numel(), classes);
   load_parameters(parameters, file, path);
+}
+
+std::string why_not_cuda(const Config& config) {
+  if (config.device != "auto") return {};
+  if (cuda_is_emulated()) return "this build executes the CUDA sources on the processor, for tests";
+  return cuda_problem();
+}
+
+Device compute_device(const Config& config) {
+  const bool cuda =
+      config.device == "cuda" || (config.device == "auto" && why_not_cuda(config).empty());
+  if (config.device == "cuda") {
+    const std::string problem = cuda_problem();
+    check(problem.empty(), "device: cuda can't be used: {}; say device=cpu or leave it out",
+          problem);
+  }
+  check(cuda || config.precision == "f32",
+        "precision: {} needs device=cuda; the CPU computes in f32", config.precision);
+#if MINNOW_CUDA
+  if (cuda) cuda::allow_tf32(config.precision == "tf32");
+#endif
+  return cuda ? Device::cuda() : Device::cpu();
+}
+
+Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs) {
+  const DType dtype = config.precision == "bf16" ? DType::bfloat16 : DType::float32;
+  return convert(model.forward(tape.input(inputs.to(dtype))), DType::float32);
 }
 
 void use_threads(const Config& config) {

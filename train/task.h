@@ -24,6 +24,16 @@ std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& datas
 /// not fit; first of all another number of classes than the data have.
 void load_model(nn::Model& model, const std::string& path, const Dataset& dataset);
 
+/// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says
+/// why where config.device or config.precision can't be had. Also switches TF32 on or off.
+Device compute_device(const Config& config);
+
+/// Why "auto" does not mean a GPU here; empty where it does, or where another device was asked for.
+std::string why_not_cuda(const Config& config);
+
+/// The model's logits [B, classes] in float32, computed in config.precision.
+Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs);
+
 /// How many processor cores the run takes; config.threads = 0: all.
 void use_threads(const Config& config);
 

@@ -7,7 +7,6 @@
 #include "engine/machine.h"
 #include "engine/ops.h"
 #include "train/interrupt.h"
-#include "train/records.h"
 #include "train/run_folder.h"
 #include "train/schedule.h"
 #include "train/task.h"
@@ -19,15 +18,15 @@ using Clock = std::chrono::steady_clock;
 
 bool all_finite(const Parameters& parameters) {
   return std::all_of(parameters.begin(), parameters.end(), [](const Parameter* p) {
-    const float* values = p->value.data<float>();
-    return std::all_of(values, values + p->value.numel(), [](float x) { return std::isfinite(x); });
+    const std::vector<float> values = p->value.to_vector<float>();
+    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
   });
 }
 
 /// Named here so that a resumed run makes the same choices on a machine whose speed is measured
 /// anew.
-void resolve_tau(Config& config) {
-  if (config.clip.tau == 0 && config.uses_groups()) config.clip.tau = measured_tau();
+void resolve_tau(Config& config, Device device) {
+  if (config.clip.tau == 0 && config.uses_groups()) config.clip.tau = measured_tau(device);
 }
 
 }  // namespace
@@ -36,26 +35,29 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
     : config_(std::move(config)) {
   check_config(config_);
   use_threads(config_);
+  device_ = compute_device(config_);
   train_ = open_data(config_, Split::train, true);
   test_ = open_data(config_, Split::test, false);
   resolve(config_, *train_);
-  resolve_tau(config_);
+  resolve_tau(config_, device_);
   rule_ = config_.clip_rule();
   check(train_->classes() == test_->classes(), "data: the splits have different classes");
   check(config_.train.batch <= train_->size(),
         "train.batch: {} examples, but the data set has only {}", config_.train.batch,
         train_->size());
   model_ = make_model(config_, *train_);
+  model_->to(device_);
   parameters_ = model_->parameters();
   optimizer_ = std::make_unique<Optimizer>(parameters_, config_.optimizer());
   load_start(from);
-  loader_ = std::make_unique<Loader>(train_, LoaderOptions{.batch = config_.train.batch,
-                                                           .shuffle = config_.data.shuffle,
-                                                           .seed = config_.seed,
-                                                           .workers = config_.data.workers,
-                                                           .drop_last = true});
+  auto loader = std::make_unique<Loader>(train_, LoaderOptions{.batch = config_.train.batch,
+                                                               .shuffle = config_.data.shuffle,
+                                                               .seed = config_.seed,
+                                                               .workers = config_.data.workers,
+                                                               .drop_last = true});
+  feeder_ = std::make_unique<Feeder>(std::move(loader), device_);
   const auto& train = config_.train;
-  total_steps_ = train.steps > 0 ? train.steps : train.epochs * loader_->batches();
+  total_steps_ = train.steps > 0 ? train.steps : train.epochs * feeder_->batches();
 }
 
 void Trainer::load_start(const std::optional<Checkpoint>& from) {
@@ -65,7 +67,7 @@ void Trainer::load_start(const std::optional<Checkpoint>& from) {
   }
   load_parameters(parameters_, {from->parameters, {}}, "the checkpoint");
   optimizer_->load_state(from->optimizer);
-  clip_state_.values() = from->clip_thresholds;
+  clip_state_.set_values(from->clip_thresholds);
   step_ = from->step;
   epoch_ = from->epoch;
   batch_in_epoch_ = from->batch_in_epoch;
@@ -99,27 +101,30 @@ Outcome Trainer::run() {
   progress_->line(fmt::format(
       "{} {}", resumed_ ? fmt::format("going on after step {} in", step_) : "run folder",
       config_.run.dir));
+  if (const std::string why = why_not_cuda(config_); !why.empty()) {
+    progress_->line("device: cpu, because: " + why);
+  }
   warn_about_data();
   const InterruptGuard guard;
-  if (step_ < total_steps_) loader_->start_epoch(epoch_, batch_in_epoch_);
+  if (step_ < total_steps_) feeder_->start_epoch(epoch_, batch_in_epoch_);
   while (step_ < total_steps_) {
     train_step();
-    const bool epoch_done = ++batch_in_epoch_ == loader_->batches();
+    const bool epoch_done = ++batch_in_epoch_ == feeder_->batches();
     if (epoch_done) {
       ++epoch_;
       batch_in_epoch_ = 0;
     }
-    const bool last = step_ == total_steps_;
+    const bool last = step_ == total_steps_, stop = guard.interrupted();
+    if (last || stop || evaluation_due(epoch_done) || checkpoint_due(epoch_done)) settle();
     if (evaluation_due(epoch_done)) evaluate_now();
-    const bool stop = guard.interrupted();
     if (checkpoint_due(epoch_done) || stop) save_state();
     if (stop && !last) return Outcome::interrupted;
-    if (epoch_done && !last) loader_->start_epoch(epoch_);
+    if (epoch_done && !last) feeder_->start_epoch(epoch_);
   }
   progress_->finish();
   const std::string& save = config_.run.save;
   if (!save.empty())
-    save_safetensors(save, parameter_tensors(parameters_), weights_metadata(config_));
+    save_safetensors(save, on_host(parameter_tensors(parameters_)), weights_metadata(config_));
   return Outcome::finished;
 }
 
@@ -129,54 +134,85 @@ Grouping Trainer::grouping(int64_t examples) const {
 
 void Trainer::train_step() {
   const auto start = Clock::now();
-  const Batch batch = loader_->next().value();
-  const Grouping groups = grouping(batch.size());
+  Feeder::Fed fed = feeder_->next().value();
+  Grouping groups = grouping(fed.batch.size());
   const double lr = learning_rate(config_.schedule, config_.optim.lr, step_, total_steps_);
-  const GroupedStep result = gradient(batch, groups);
-  const double loss = finite_loss(result, groups);
-  if (!std::isfinite(loss)) diverged("the loss or its gradient is not finite");
-  if (!result.groups.skipped) optimizer_->step(result.update, lr);
+  PendingStep result = begin_gradient(fed.batch, groups);
+  optimizer_->step(result.update, lr, result.groups.skipped());
   ++step_;
-
-  const std::chrono::duration<double> took = Clock::now() - start;
-  const double rate = static_cast<double>(batch.size()) / took.count();
-  rate_ = rate_ == 0 ? rate : 0.9 * rate_ + 0.1 * rate;
-  if (step_ % config_.log.every == 0 || step_ == total_steps_) {
-    nlohmann::json record = step_record({step_, epoch_ + 1}, loss, lr, result.groups, rate);
-    if (config_.log.norms) add_groups(record, result.groups, groups, batch.marked);
-    metrics_->write(record);
-  }
-  if (result.groups.nonfinite > 0) {
-    progress_->line(fmt::format("step {}: {} of {} micro-batches have no finite gradient; {}",
-                                step_, result.groups.nonfinite, groups.groups(),
-                                result.groups.skipped ? "step skipped" : "left out"));
-  }
-  progress_->update(step_, epoch_ + 1, loss, lr, rate_);
+  Unread now{{step_, epoch_ + 1},
+             lr,
+             std::move(groups),
+             std::move(result.groups),
+             HostCopy(result.losses),
+             std::move(fed),
+             start};
+  now.report.start_reading();
+  feeder_->prefetch();
+  settle();
+  unread_ = std::move(now);
+  if (device_.is_cpu()) settle();  // nothing runs meanwhile
 }
 
-GroupedStep Trainer::gradient(const Batch& batch, const Grouping& groups) {
+PendingStep Trainer::begin_gradient(const Batch& batch, const Grouping& groups) {
   const LossFn loss = [&](Tape& tape, int64_t begin, int64_t end) {
     tape.set_random({.seed = config_.seed,
                      .step = static_cast<uint64_t>(step_),
                      .example_ids = batch.ids.slice(begin, end),
                      .training = true});
-    const Var logits = model_->forward(tape.input(batch.inputs.slice(begin, end)));
+    const Var logits = logits_of(*model_, config_, tape, batch.inputs.slice(begin, end));
     return cross_entropy(logits, batch.labels.slice(begin, end), config_.train.label_smoothing);
   };
   try {
-    return clipped_gradient(parameters_, groups, loss, rule_, clip_state_,
-                            config_.grouped_options());
+    return begin_clipped_gradient(parameters_, groups, loss, rule_, clip_state_,
+                                  config_.grouped_options());
   } catch (const RunError& error) {
     throw RunError(fmt::format("step {}: {}", step_ + 1, error.what()));
   }
 }
 
-void Trainer::diverged(const std::string& what) const {
+/// Reads and records what the last step said of itself, if that has not been done.
+void Trainer::settle() {
+  if (!unread_) return;
+  GroupNorms seen;
+  try {
+    seen = unread_->report.read();
+  } catch (const RunError& error) {
+    throw RunError(fmt::format("step {}: {}", unread_->place.step, error.what()));
+  }
+  const double loss = finite_loss(unread_->losses.wait(), seen.norms, unread_->groups);
+  if (!std::isfinite(loss)) {
+    diverged(unread_->place.step - 1, "the loss or its gradient is not finite");
+  }
+  record(unread_->place, loss, seen);
+  unread_.reset();
+}
+
+void Trainer::record(const RunPlace& place, double loss, const GroupNorms& seen) {
+  const auto& [lr, groups, fed] = std::tie(unread_->lr, unread_->groups, unread_->fed);
+  const std::chrono::duration<double> took = Clock::now() - std::max(unread_->start, settled_);
+  settled_ = Clock::now();
+  const double rate = static_cast<double>(groups.examples()) / took.count();
+  rate_ = rate_ == 0 ? rate : 0.9 * rate_ + 0.1 * rate;
+  if (place.step % config_.log.every == 0 || place.step == total_steps_) {
+    nlohmann::json line = step_record(place, loss, lr, seen, rate);
+    if (config_.log.norms) add_groups(line, seen, groups, fed.batch.marked);
+    metrics_->write(line);
+  }
+  if (seen.nonfinite > 0) {
+    progress_->line(fmt::format("step {}: {} of {} micro-batches have no finite gradient; {}",
+                                place.step, seen.nonfinite, groups.groups(),
+                                seen.skipped ? "step skipped" : "left out"));
+  }
+  progress_->update(place.step, place.epoch, loss, lr, rate_);
+}
+
+void Trainer::diverged(int64_t step, const std::string& what) const {
   const auto kept = latest_checkpoint(config_.run.dir);
   throw RunError(fmt::format(
       "after step {} {}; a smaller optim.lr (now {}), a longer schedule.warmup or clip.rule=min "
       "may help; {}",
-      step_, what, config_.optim.lr,
+      step, what, config_.optim.lr,
       kept ? "the last checkpoint is " + kept->string() : "there is no checkpoint yet"));
 }
 
@@ -188,8 +224,9 @@ bool Trainer::evaluation_due(bool epoch_done) const {
 
 void Trainer::evaluate_now() {
   const RunPlace place{step_, batch_in_epoch_ == 0 ? epoch_ : epoch_ + 1};
-  const Score score = evaluate(*model_, test_, config_.data.workers);
-  if (!std::isfinite(score.loss)) diverged("the loss on the test split is not a finite number");
+  const Score score = evaluate(*model_, config_, test_);
+  if (!std::isfinite(score.loss))
+    diverged(step_, "the loss on the test split is not a finite number");
   score_ = score;
   metrics_->write(eval_record(place, score));
   progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %",
@@ -202,10 +239,10 @@ bool Trainer::checkpoint_due(bool epoch_done) const {
 }
 
 void Trainer::save_state() {
-  if (!all_finite(parameters_)) diverged("the weights are not finite numbers");
+  if (!all_finite(parameters_)) diverged(step_, "the weights are not finite numbers");
   Checkpoint checkpoint;
-  checkpoint.parameters = parameter_tensors(parameters_);
-  checkpoint.optimizer = optimizer_->state();
+  checkpoint.parameters = on_host(parameter_tensors(parameters_));
+  checkpoint.optimizer = on_host(optimizer_->state());
   checkpoint.clip_thresholds = clip_state_.values();
   checkpoint.step = step_;
   checkpoint.epoch = epoch_;

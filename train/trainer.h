@@ -7,14 +7,15 @@
 #include <optional>
 #include <string>
 
-#include "data/loader.h"
 #include "nn/module.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/evaluate.h"
+#include "train/feeder.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
 #include "train/progress.h"
+#include "train/records.h"
 
 namespace minnow {
 
@@ -53,12 +54,14 @@ class Trainer {
   void warn_about_data() const;
   Grouping grouping(int64_t examples) const;
   void train_step();
-  GroupedStep gradient(const Batch& batch, const Grouping& groups);
+  PendingStep begin_gradient(const Batch& batch, const Grouping& groups);
+  void settle();
+  void record(const RunPlace& place, double loss, const GroupNorms& seen);
   bool evaluation_due(bool epoch_done) const;
   void evaluate_now();
   bool checkpoint_due(bool epoch_done) const;
   void save_state();
-  [[noreturn]] void diverged(const std::string& what) const;
+  [[noreturn]] void diverged(int64_t step, const std::string& what) const;
 
   Config config_;
   ClipRule rule_;
@@ -66,7 +69,8 @@ class Trainer {
   std::shared_ptr<const Dataset> train_, test_;
   std::unique_ptr<nn::Model> model_;
   Parameters parameters_;
-  std::unique_ptr<Loader> loader_;
+  Device device_ = Device::cpu();
+  std::unique_ptr<Feeder> feeder_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<Progress> progress_;
@@ -77,7 +81,21 @@ class Trainer {
   int64_t epoch_ = 0;           // epochs completed
   int64_t batch_in_epoch_ = 0;  // batches taken of the one at hand
   double rate_ = 0;             // examples a second, averaged over the last steps
+  std::chrono::steady_clock::time_point settled_;  // when a step was last done
   std::optional<Score> score_;
+
+  /// What a step has said of itself, not read yet: on a GPU it is read when the next step has been
+  /// started, so that the device never waits for the host.
+  struct Unread {
+    RunPlace place;
+    double lr;
+    Grouping groups;
+    GroupReport report;
+    HostCopy losses;
+    Feeder::Fed fed;
+    std::chrono::steady_clock::time_point start;
+  };
+  std::optional<Unread> unread_;
 };
 
 }  // namespace minnow

@@ -85,6 +85,11 @@ void copy_by_name(std::span<const NamedTensor> targets, std::span<const NamedTen
   }
 }
 
+std::vector<NamedTensor> on_host(std::vector<NamedTensor> tensors) {
+  for (NamedTensor& named : tensors) named.tensor = named.tensor.to(Device::cpu());
+  return tensors;
+}
+
 std::vector<NamedTensor> parameter_tensors(const Parameters& parameters) {
   std::vector<NamedTensor> tensors;
   for (const Parameter* p : parameters) tensors.push_back({p->name, p->value});

@@ -16,7 +16,10 @@ namespace minnow {
 void copy_by_name(std::span<const NamedTensor> targets, std::span<const NamedTensor> source,
                   const std::string& where);
 
-/// Handles to the parameters' values under their names, for saving.
+/// The same tensors on the host, copied where they are on a GPU: what can be written to a file.
+std::vector<NamedTensor> on_host(std::vector<NamedTensor> tensors);
+
+/// Handles to the parameters' values under their names.
 std::vector<NamedTensor> parameter_tensors(const Parameters& parameters);
 
 /// copy_by_name into the parameters, trainable or not.

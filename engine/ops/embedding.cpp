@@ -24,7 +24,8 @@ Var embedding(Tape& tape, const Tensor& ids, const Parameter& weight) {
   Tensor y = Tensor::empty(shape, w.dtype(), w.device());  // [B, ..., D]
   dispatch_float("embedding", w, [&](auto zero) {
     using T = decltype(zero);
-    MINNOW_KERNEL(w.device(), embedding_forward<T>)(rows, width, id, w.data<T>(), y.data<T>());
+    MINNOW_KERNEL(w.device(), embedding_forward<T>)
+    (rows, width, vocabulary, id, w.data<T>(), y.data<T>());
   });
   return tape.record(y, {}, {&weight}, [ids, &weight](Tensor gy, Backprop& back) {
     back.give(weight, scatter_rows(ids, std::move(gy)));
