@@ -30,6 +30,8 @@ Var gelu(const Var& x);       ///< with the normal distribution function (erf)
 Var gelu_tanh(const Var& x);  ///< with the tanh approximation
 Var silu(const Var& x);
 Var sigmoid(const Var& x);
+/// gelu(x + bias) in one pass, x [..., C], bias [C]: a dense layer's product in an MLP.
+Var bias_gelu(const Var& x, const Parameter& bias);
 /// x [..., 2 C] -> [..., C]: the first half times the sigmoid of the second.
 Var glu(const Var& x);
 

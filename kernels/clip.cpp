@@ -1,97 +1,83 @@
 #include "kernels/clip.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <vector>
-
-#include "kernels/gemm.h"
-#include "kernels/launch.h"
 
 namespace minnow::cpu {
 
-void group_norms(int64_t layers, int64_t groups, const double* sumsq, double* norms) {
-  for (int64_t j = 0; j < groups; ++j) {
-    double sum = 0;
-    for (int64_t l = 0; l < layers; ++l) sum += sumsq[l * groups + j];
-    norms[j] = std::sqrt(sum);
+void clip_begin(const ClipTable& t) {
+  std::fill_n(t.rho, t.scopes * t.domains, std::numeric_limits<double>::infinity());
+  std::fill_n(t.examples, t.scopes, 0.0);
+  std::fill_n(t.taking_part, t.scopes, 0.0);
+}
+
+void clip_see(const ClipTable& t, int64_t first, int64_t last, const double* sumsq) {
+  const int64_t n = last - first;
+  for (int64_t j = first; j < last; ++j) {
+    double total = 0;
+    for (int64_t l = 0; l < t.layers; ++l) {
+      const double own = sumsq[l * n + j - first];
+      t.sumsq[l * t.groups + j] = own;
+      total += own;
+    }
+    t.norms[j] = std::sqrt(total);
+  }
+  for (int64_t s = 0; s < t.scopes; ++s) {
+    for (int64_t j = first; j < last; ++j) {
+      if (!see_group(t, s, j)) continue;
+      t.examples[s] += static_cast<double>(t.bounds[j + 1] - t.bounds[j]);
+      t.taking_part[s] += 1;
+      double& least = t.rho[s * t.domains + t.domain_of(j)];
+      least = std::min(least, t.deciding[s * t.groups + j]);
+    }
   }
 }
 
-Minimum norm_minimum(int64_t groups, const double* norms, const uint8_t* eligible) {
-  Minimum least{std::numeric_limits<double>::infinity(), -1};
-  for (int64_t j = 0; j < groups; ++j) {
-    if (eligible[j] != 0 && norms[j] < least.value) least = {norms[j], j};
+namespace {
+
+ClipSummary summarise(const ClipTable& t) {
+  ClipSummary seen{.rho = 0, .argmin = -1, .ineligible = 0, .nonfinite = 0, .skipped = 0};
+  for (int64_t j = 0; j < t.groups; ++j) {
+    const double n = t.norms[j];
+    if (!std::isfinite(n)) seen.nonfinite += 1;
+    if (!std::isfinite(n) || n == 0) {
+      seen.ineligible += 1;
+    } else if (seen.argmin < 0 || n < seen.rho) {
+      seen.rho = n;
+      seen.argmin = static_cast<double>(j);
+    }
   }
-  return least;
+  const bool none_left =
+      std::all_of(t.taking_part, t.taking_part + t.scopes, [](double n) { return n == 0; });
+  const bool drops = t.rule.on_nonfinite == OnNonfinite::drop;
+  seen.skipped = none_left || (seen.nonfinite > 0 && !drops) ? 1 : 0;
+  return seen;
 }
 
-void clip_factors(Rule rule, double threshold, double gamma, int64_t groups, const double* norms,
-                  const uint8_t* eligible, double* factors) {
-  const auto factor = [=](double n) {
-    switch (rule) {
-      case Rule::none:
-        return 1.0;
-      case Rule::min:
-      case Rule::normalize:
-        return 1 / n;
-      case Rule::fixed:
-      case Rule::quantile:
-        return std::min(1.0, threshold / n);
-      case Rule::automatic:
-        return 1 / (n + gamma);
+void update_thresholds(const ClipTable& t) {
+  for (int64_t s = 0; s < t.scopes; ++s) {
+    double below = 0, counted = 0;
+    for (int64_t j = 0; j < t.groups; ++j) {
+      const double n = t.deciding[s * t.groups + j];
+      if (!std::isfinite(n) || n == 0) continue;
+      counted += 1;
+      below += n <= t.thresholds[s] ? 1 : 0;
     }
-    return 0.0;
-  };
-  for (int64_t j = 0; j < groups; ++j) factors[j] = eligible[j] != 0 ? factor(norms[j]) : 0;
-}
-
-template <class T>
-void rescaled_sum(int64_t groups, int64_t n, const T* x, const double* c, T beta, T* sum) {
-  constexpr int64_t block =
-      2048;  // of the result: stays in the first-level cache while the groups stream by
-  const int64_t blocks = (n + block - 1) / block;
-  parallel_for(blocks, element_grain / block, [=](int64_t first, int64_t last) {
-    for (int64_t b = first; b < last; ++b) {
-      const int64_t begin = b * block, width = std::min(block, n - begin);
-      T* out = sum + begin;
-      for (int64_t i = 0; i < width; ++i) out[i] = beta == T(0) ? T(0) : beta * out[i];
-      for (int64_t j = 0; j < groups; ++j) {
-        const T cj = static_cast<T>(c[j]);
-        if (c[j] == 0) continue;
-        const T* row = x + j * n + begin;
-#pragma omp simd
-        for (int64_t i = 0; i < width; ++i) out[i] += cj * row[i];
-      }
-    }
-  });
-}
-
-template <class T>
-void gram(int64_t groups, int64_t n, const T* x, double* products) {
-  // One product for each run of columns, short enough that its float sums round by no more than a
-  // few eps.
-  constexpr int64_t run = 1024;
-  const int64_t runs = (n + run - 1) / run;
-  std::vector<T> parts(static_cast<size_t>(runs * groups * groups));
-  parallel_for(runs, 1, [&](int64_t first, int64_t last) {
-    for (int64_t r = first; r < last; ++r) {
-      const T* block = x + r * run;
-      gemm(Op::none, Op::transpose, groups, groups, std::min(run, n - r * run), T(1), block, n,
-           block, n, T(0), parts.data() + r * groups * groups, groups);
-    }
-  });
-  for (int64_t r = 0; r < runs; ++r) {
-    const T* part = parts.data() + r * groups * groups;
-    for (int64_t i = 0; i < groups * groups; ++i) products[i] += static_cast<double>(part[i]);
+    move_threshold(t, s, below, counted);
   }
 }
 
-#define MINNOW_INSTANTIATE(T)                                                      \
-  template void rescaled_sum<T>(int64_t, int64_t, const T*, const double*, T, T*); \
-  template void gram<T>(int64_t, int64_t, const T*, double*);
-MINNOW_INSTANTIATE(float)
-MINNOW_INSTANTIATE(double)
-#undef MINNOW_INSTANTIATE
+}  // namespace
+
+void clip_finish(const ClipTable& t) {
+  *t.summary = summarise(t);
+  const bool skip = t.summary->skipped != 0;
+  *t.skipped = skip ? 1 : 0;
+  for (int64_t s = 0; s < t.scopes; ++s) {
+    for (int64_t d = 0; d < t.domains; ++d) finish_common(t, s, d, skip);
+    for (int64_t j = 0; j < t.groups; ++j) finish_group(t, s, j, skip);
+  }
+  if (t.thresholds != nullptr) update_thresholds(t);
+}
 
 }  // namespace minnow::cpu

@@ -1,6 +1,7 @@
 #include "kernels/cross_entropy.h"
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/launch.h"
 #include "kernels/softmax.h"
@@ -14,6 +15,10 @@ void each_row(int64_t rows, int64_t classes, F f) {
   parallel_for(rows, element_grain / (classes + 1) + 1, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) f(r, r * classes);
   });
+}
+
+bool is_class(int64_t label, int64_t classes) {
+  return label >= 0 && label < classes;
 }
 
 /// Logits relative to their largest: what sums and logarithms are taken of, so that large logits
@@ -41,7 +46,11 @@ void cross_entropy_forward(int64_t rows, int64_t classes, T smoothing, const T* 
   each_row(rows, classes, [=](int64_t r, int64_t at) {
     const Row<T> row = normalise(classes, x + at, p + at);
     T loss = row.log_sum;
-    if (smoothing < T(1)) loss -= (T(1) - smoothing) * (x[at + labels[r]] - row.most);
+    if (!is_class(labels[r], classes)) {
+      loss = std::numeric_limits<T>::quiet_NaN();
+    } else if (smoothing < T(1)) {
+      loss -= (T(1) - smoothing) * (x[at + labels[r]] - row.most);
+    }
     if (smoothing > T(0)) {
       T sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -57,10 +66,11 @@ void cross_entropy_backward(int64_t rows, int64_t classes, T smoothing, const T*
                             const int64_t* labels, const T* gy, T* gx) {
   const T each = smoothing / static_cast<T>(classes);
   each_row(rows, classes, [=](int64_t r, int64_t at) {
-    const T g = gy[r];
+    const bool known = is_class(labels[r], classes);
+    const T g = known ? gy[r] : std::numeric_limits<T>::quiet_NaN();
 #pragma omp simd
     for (int64_t i = 0; i < classes; ++i) gx[at + i] = g * (p[at + i] - each);
-    gx[at + labels[r]] -= g * (T(1) - smoothing);
+    if (known) gx[at + labels[r]] -= g * (T(1) - smoothing);
   });
 }
 

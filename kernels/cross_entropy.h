@@ -6,14 +6,15 @@ namespace minnow::cpu {
 
 /// losses[r] = -sum_i t_i log p_i with p = softmax(x[r, :]) and t = (1 - s) onehot(labels[r]) + s /
 /// C; x [rows, C]. A class of zero weight adds nothing, be its logit -infinity; a NaN among the
-/// logits makes the loss NaN. Labels lie in [0, C). Overwrites losses [rows] and p [rows, C], which
-/// backward reads; p must not be x. Source of the smoothing: Szegedy et al., "Rethinking the
-/// Inception architecture", CVPR 2016.
+/// logits makes the loss NaN, and so does a label outside of [0, C). Overwrites losses [rows] and p
+/// [rows, C], which backward reads; p must not be x. Source of the smoothing: Szegedy et al.,
+/// "Rethinking the Inception architecture", CVPR 2016.
 template <class T>
 void cross_entropy_forward(int64_t rows, int64_t classes, T smoothing, const T* x,
                            const int64_t* labels, T* p, T* losses);
 
-/// gx = gy[r] (p - t). Overwrites gx [rows, C], which may be p.
+/// gx = gy[r] (p - t), NaN in a row whose label lies outside of [0, C). Overwrites gx [rows, C],
+/// which may be p.
 template <class T>
 void cross_entropy_backward(int64_t rows, int64_t classes, T smoothing, const T* p,
                             const int64_t* labels, const T* gy, T* gx);

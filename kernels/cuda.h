@@ -59,8 +59,10 @@ template <class... P, class... A>
 void launch(const LaunchSite& site, void (*kernel)(P...), A... args) {
   if (site.grid.x == 0 || site.grid.y == 0 || site.grid.z == 0) return;
   if (site.shared > 48 * 1024) allow_shared(reinterpret_cast<const void*>(kernel), site);
-  kernel<<<site.grid, site.block, static_cast<size_t>(site.shared), stream()> > >(
-      static_cast<P>(args)...);
+  const auto shared = static_cast<size_t>(site.shared);
+  // clang-format off
+  kernel<<<site.grid, site.block, shared, stream()>>>(static_cast<P>(args)...);
+  // clang-format on
   check_launch(site);
 }
 

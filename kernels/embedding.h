@@ -4,10 +4,12 @@
 
 namespace minnow::cpu {
 
-/// y[r, :] = weight[ids[r], :] for each of `rows` rows of `width`; ids lie in the table. Overwrites
-/// y. The gradient of the weight is the form behind scatter_rows.
+/// y[r, :] = weight[ids[r], :] for each of `rows` rows of `width`; weight [vocabulary, width]. A
+/// row whose id lies outside of the table is NaN. Overwrites y. The gradient of the weight is the
+/// form behind scatter_rows.
 template <class T>
-void embedding_forward(int64_t rows, int64_t width, const int64_t* ids, const T* weight, T* y);
+void embedding_forward(int64_t rows, int64_t width, int64_t vocabulary, const int64_t* ids,
+                       const T* weight, T* y);
 
 }  // namespace minnow::cpu
 
@@ -15,6 +17,7 @@ void embedding_forward(int64_t rows, int64_t width, const int64_t* ids, const T*
 namespace minnow::cuda {
 
 template <class T>
-void embedding_forward(int64_t rows, int64_t width, const int64_t* ids, const T* weight, T* y);
+void embedding_forward(int64_t rows, int64_t width, int64_t vocabulary, const int64_t* ids,
+                       const T* weight, T* y);
 
 }  // namespace minnow::cuda

@@ -28,8 +28,14 @@ void gemm_batched(int64_t count, Op op_a, Op op_b, int64_t m, int64_t n, int64_t
 
 }  // namespace cpu
 
-/// The same on arrays in device memory; products of bfloat16 can be written in float (C).
+/// The same on arrays in device memory; products of bfloat16 can be written in float (C). Two runs
+/// give the same bits.
 namespace cuda {
+
+/// Whether products of float32 may round their operands to TF32's 10 bits of fraction, for this
+/// process from now on; they do not unless asked to.
+void allow_tf32(bool allow);
+bool tf32_allowed();
 
 template <class T, class C = T>
 void gemm(Op op_a, Op op_b, int64_t m, int64_t n, int64_t k, Wide<T> alpha, const T* a, int64_t lda,

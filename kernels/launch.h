@@ -10,19 +10,23 @@
 
 /// The thin device choice: every op reaches its kernel through this line, as in
 /// MINNOW_KERNEL(x.device(), layernorm_forward<T>)(rows, width, ...), where T is the type that
-/// dispatch_float chose. A build without CUDA has the CPU half only, and only CUDA computes in
-/// bfloat16.
+/// dispatch_float chose. A build without CUDA has the CPU half only; bfloat16 has only the CUDA
+/// half.
 #if MINNOW_CUDA
-#define MINNOW_KERNEL(device, ...)                                 \
-  [minnow_on_cuda = (device).is_cuda()](auto... args) {            \
-    if (minnow_on_cuda) {                                          \
-      ::minnow::cuda::__VA_ARGS__(args...);                        \
-    } else if constexpr (!std::is_same_v<T, ::minnow::bfloat16>) { \
-      ::minnow::cpu::__VA_ARGS__(args...);                         \
-    }                                                              \
+#define MINNOW_KERNEL(device, ...)                                                              \
+  [minnow_cuda = (device).is_cuda()](auto... args) {                                            \
+    if constexpr (std::is_same_v<T, ::minnow::bfloat16>) {                                      \
+      ::minnow::cuda::__VA_ARGS__(args...);                                                     \
+    } else {                                                                                    \
+      minnow_cuda ? ::minnow::cuda::__VA_ARGS__(args...) : ::minnow::cpu::__VA_ARGS__(args...); \
+    }                                                                                           \
   }
+/// The same for kernels whose CPU half has every type.
+#define MINNOW_ON(device, ...) \
+  ((device).is_cuda() ? ::minnow::cuda::__VA_ARGS__ : ::minnow::cpu::__VA_ARGS__)
 #else
 #define MINNOW_KERNEL(device, ...) (::minnow::cpu::__VA_ARGS__)
+#define MINNOW_ON(device, ...) (::minnow::cpu::__VA_ARGS__)
 #endif
 
 namespace minnow::cpu {

@@ -102,7 +102,8 @@ Mlp::Mlp(int64_t width, int64_t hidden, double dropout, Init& init)
       dropout_(dropout) {}
 
 Var Mlp::forward(const Var& x) const {
-  const Var hidden = dropout(gelu(fc1.forward(x)), dropout_);  // [B, T, hidden]
+  // [B, T, hidden]; fc1's bias joins the GELU
+  const Var hidden = dropout(bias_gelu(linear(x, fc1.weight), *fc1.bias), dropout_);
   return dropout(fc2.forward(hidden), dropout_);
 }
 

@@ -21,7 +21,7 @@ Tensor Golden::at(const std::string& name) const {
 double relative_error(const Tensor& actual, const Tensor& expected) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   if (!actual.defined() || actual.shape() != expected.shape()) return infinity;
-  const Tensor a = actual.to(DType::float64), e = expected.to(DType::float64);
+  const Tensor a = actual.to(Device::cpu()).to(DType::float64), e = expected.to(DType::float64);
   double error = 0, magnitude = 0;
   for (int64_t i = 0; i < e.numel(); ++i) {
     const double difference = std::abs(a.data<double>()[i] - e.data<double>()[i]);

@@ -4,6 +4,7 @@
 
 #include "engine/grouped_backward.h"
 #include "nn/models.h"
+#include "tests/device.h"
 #include "tests/golden.h"
 
 /// Whole models against PyTorch: logits, losses, micro-batch norms and clipped updates, by every
@@ -53,8 +54,8 @@ class OnGolden {
  public:
   OnGolden(const GoldenModel& model, DType dtype) : golden(model.file), model_(model.make()) {
     parameters = model_->parameters();
-    for (Parameter* p : parameters) p->value = golden.at("param." + p->name).to(dtype);
-    input_ = golden.at("input").to(dtype);
+    for (Parameter* p : parameters) p->value = on_device(golden.at("param." + p->name).to(dtype));
+    input_ = on_device(golden.at("input").to(dtype));
     labels_ = golden.at("labels");
   }
 
@@ -163,7 +164,8 @@ TEST_P(GoldenModels, TheSumIsTheMeanTimesTheNumberOfGroups) {
   rule.reduction = Reduction::sum;
   GroupedStep step = run.step(2, rule, {});
   const auto groups = static_cast<double>(step.groups.norms.size());
-  for (const Tensor& update : step.update) {
+  for (Tensor& update : step.update) {
+    update = on_cpu(update);
     for (int64_t i = 0; i < update.numel(); ++i) update.data<double>()[i] /= groups;
   }
   run.expect_update(step, "b2.update.", update_tolerance(DType::float64));

@@ -1,8 +1,20 @@
 #include "tests/op_case.h"
 
+#include <cstdlib>
+
 #include "kernels/random.h"
 
 namespace minnow::test {
+
+Device test_device() {
+  static const Device device = [] {
+    const char* name = std::getenv("MINNOW_TEST_DEVICE");
+    const std::string_view text = name == nullptr ? "cpu" : name;
+    check(text == "cpu" || text == "cuda", "MINNOW_TEST_DEVICE: cpu or cuda; got {}", text);
+    return text == "cpu" ? Device::cpu() : Device::cuda();
+  }();
+  return device;
+}
 
 std::vector<OpCase>& op_cases() {
   static std::vector<OpCase> cases;

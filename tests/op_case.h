@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/ops.h"
+#include "tests/device.h"
 
 namespace minnow::test {
 
@@ -35,6 +36,7 @@ struct Sample {
   /// Moves random inputs away from where the op has no derivative; null: nothing to move.
   std::function<void(const Tensors& inputs)> adjust;
   int64_t examples = 0;              ///< B where no input says it
+  bool bfloat16 = true;              ///< whether the op computes in it, on a GPU
   Work forward_work, backward_work;  ///< of benchmark samples
 };
 

@@ -16,7 +16,8 @@ namespace {
 
 double largest(const Tensor& x) {
   double most = 0;
-  for (double v : x.to(DType::float64).to_vector<double>()) most = std::max(most, std::abs(v));
+  for (double v : on_cpu(x).to(DType::float64).to_vector<double>())
+    most = std::max(most, std::abs(v));
   return most;
 }
 
@@ -24,8 +25,8 @@ double largest(const Tensor& x) {
 void expect_close(const Tensor& got, const Tensor& expected, double bound,
                   const std::string& what) {
   ASSERT_EQ(got.shape(), expected.shape()) << what;
-  const auto a = got.to(DType::float64).to_vector<double>();
-  const auto b = expected.to(DType::float64).to_vector<double>();
+  const auto a = on_cpu(got).to(DType::float64).to_vector<double>();
+  const auto b = on_cpu(expected).to(DType::float64).to_vector<double>();
   for (size_t i = 0; i < a.size(); ++i) {
     ASSERT_FALSE(std::isnan(a[i])) << what << ": element " << i << " is NaN";
     ASSERT_NEAR(a[i], b[i], bound) << what << ": element " << i;
@@ -41,7 +42,7 @@ constexpr double eps64 = std::numeric_limits<double>::epsilon();
 
 void forward_matches_reference(const Sample& sample) {
   OpRun exact(sample, DType::float64), single(sample, DType::float32);
-  const Tensor expected = sample.reference(exact.inputs, exact.parameter_values());
+  const Tensor expected = sample.reference(exact.input_values(), exact.parameter_values());
   const double magnitude = largest(expected);
   expect_close(exact.forward(), expected, rounding(sample.terms, magnitude, eps64), "float64");
   // The inputs of both runs are equal: random float32 values, exact in float64.
@@ -58,14 +59,14 @@ void gradients_match_differences(const Sample& sample) {
   const auto compare = [&](const Tensor& x, const Tensor& gradient, const std::string& what) {
     ASSERT_EQ(gradient.shape(), x.shape()) << what;
     const double bound = 1e-6 * std::max(1.0, largest(gradient));
+    const Tensor before = on_cpu(x).clone();
     for (int64_t i = 0; i < x.numel(); ++i) {
-      double& element = x.data<double>()[i];
-      const double kept = element;
-      element = kept + h;
+      const double kept = before.data<double>()[i];
+      set_element(x, i, kept + h);
       const double above = run.loss();
-      element = kept - h;
+      set_element(x, i, kept - h);
       const double below = run.loss();
-      element = kept;
+      set_element(x, i, kept);
       ASSERT_NEAR(gradient.data<double>()[i], (above - below) / (2 * h), bound)
           << what << ", element " << i;
     }
@@ -91,6 +92,31 @@ void float32_gradients_match_float64(const Sample& sample) {
   for (size_t i = 0; i < exact.parameters.size(); ++i) {
     const double bound = rounding(terms, largest(expected.parameters[i]), eps32);
     expect_close(got.parameters[i], expected.parameters[i], bound, fmt::format("parameter {}", i));
+  }
+}
+
+/// In bfloat16 everything is computed in float32 from rounded inputs. What is rounded to bfloat16
+/// again, half a unit each: the output; and of a gradient, what the forward pass has kept, what
+/// passes between two kernels of the op, and the result.
+void bfloat16_matches_float64(const Sample& sample) {
+  OpRun exact(sample, DType::float64, DType::bfloat16);
+  OpRun narrow(sample, DType::bfloat16, DType::bfloat16);
+  constexpr double half_unit = 0x1p-8;
+  const Tensor expected = exact.forward();
+  expect_close(narrow.forward(), expected,
+               half_unit * largest(expected) + rounding(sample.terms, largest(expected), eps32),
+               "output");
+  const Gradients a = exact.gradients(), b = narrow.gradients();
+  for (size_t i = 0; i < a.inputs.size(); ++i) {
+    const double most = largest(a.inputs[i]);
+    expect_close(b.inputs[i], a.inputs[i], 4 * half_unit * std::max(most, 1.0),
+                 fmt::format("input {}", i));
+  }
+  for (size_t i = 0; i < a.parameters.size(); ++i) {
+    ASSERT_EQ(b.parameters[i].dtype(), DType::float32);
+    const double most = largest(a.parameters[i]);
+    expect_close(b.parameters[i], a.parameters[i], 4 * half_unit * std::max(most, 1.0),
+                 fmt::format("parameter {}", i));
   }
 }
 
@@ -157,8 +183,9 @@ void groups_add_up_to_the_plain_gradient(const Sample& sample) {
       group_gradients(run.parameter_list(), Grouping::runs(examples, 1), run.loss_fn());
   for (size_t l = 0; l < each.size(); ++l) {
     Tensor sum = Tensor::zeros(plain.parameters[l].shape(), DType::float64);
-    for (int64_t i = 0; i < each[l].numel(); ++i) {
-      sum.data<double>()[i % sum.numel()] += each[l].data<double>()[i];
+    const Tensor terms = on_cpu(each[l]);
+    for (int64_t i = 0; i < terms.numel(); ++i) {
+      sum.data<double>()[i % sum.numel()] += terms.data<double>()[i];
     }
     const double bound = 1e-12 * std::max(1.0, largest(sum));
     expect_close(sum, plain.parameters[l], bound, fmt::format("parameter {}", l));
@@ -189,6 +216,9 @@ void register_op_tests() {
       add_test(suite, s.label + "_gradients", [&s] { gradients_match_differences(s); });
       add_test(suite, s.label + "_float32_gradients", [&s] { float32_gradients_match_float64(s); });
       add_test(suite, s.label + "_repeatable", [&s] { two_runs_are_identical(s); });
+      if (s.bfloat16 && test_device().is_cuda()) {
+        add_test(suite, s.label + "_bfloat16", [&s] { bfloat16_matches_float64(s); });
+      }
       if (s.parameters.empty()) continue;
       add_test(suite, s.label + "_groups", [&s] { groups_match_the_loop(s); });
       add_test(suite, s.label + "_sum", [&s] { groups_add_up_to_the_plain_gradient(s); });

@@ -9,20 +9,22 @@ struct Gradients {
   Tensors inputs, parameters;
 };
 
-/// A sample with concrete numbers, in float32 or float64: the same numbers in both, exact in
-/// float32.
+/// A sample with concrete numbers on the test device: the same numbers in every dtype, exact in
+/// `exact_in`.
 class OpRun {
  public:
-  OpRun(const Sample& sample, DType dtype);
+  explicit OpRun(const Sample& sample, DType dtype, DType exact_in = DType::float32);
 
   int64_t examples() const;
-  Tensors parameter_values() const;
+  Tensors parameter_values() const;  ///< on the host
+  Tensors input_values() const;      ///< on the host
   Parameters parameter_list();
 
+  /// The output, on the host.
   Tensor forward();
   /// sum of weights * output, with fixed random weights.
   double loss();
-  /// Gradients of loss() by the tape.
+  /// Gradients of loss() by the tape, on the host.
   Gradients gradients();
   /// Seconds that the tape runs backwards; forward is not counted.
   double time_backward();
@@ -37,8 +39,10 @@ class OpRun {
   /// Fixed random weights in the shape of the output for the examples [begin, end).
   Tensor weights(const Tensor& output, int64_t begin, int64_t end);
 
+  Tensor rounded(const Tensor& x) const;
+
   const Sample& sample_;
-  DType dtype_;
+  DType dtype_, exact_in_;
   Tensor weights_;
 };
 

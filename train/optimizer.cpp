@@ -101,11 +101,10 @@ void Optimizer::step_all(const std::vector<Tensor>& update, double lr, const uin
                        .l2 = static_cast<T>(decoupled ? 0 : decay),
                        .shrink = static_cast<T>(decoupled ? 1 - lr * decay : 1)});
   }
-  const Device device = taken_.device();
   const StepGate gate{.skip = skip, .taken = taken_.data<int64_t>()};
   if (kind_ == Kind::sgd) {
     const SgdStep<T> step = {static_cast<T>(lr), static_cast<T>(c.momentum), c.nesterov};
-    MINNOW_ON(device, sgd<T>)(tensors, step, gate);
+    MINNOW_ON(taken_.device(), sgd<T>)(tensors, step, gate);
   } else {
     const AdamStep<T> step = {.rest1 = static_cast<T>(1 - c.beta1),
                               .beta2 = static_cast<T>(c.beta2),
@@ -114,7 +113,7 @@ void Optimizer::step_all(const std::vector<Tensor>& update, double lr, const uin
                               .lr = lr,
                               .log_beta1 = std::log(c.beta1),
                               .log_beta2 = std::log(c.beta2)};
-    MINNOW_ON(device, adam<T>)(tensors, step, gate);
+    MINNOW_ON(taken_.device(), adam<T>)(tensors, step, gate);
   }
 }
 

@@ -94,6 +94,12 @@ TEST(GroupedIdentities, RuleNoneIsThePlainGradient) {
   }
 }
 
+void descend(const Tensor& weight, const Tensor& gradient) {
+  const Tensor w = on_cpu(weight), g = on_cpu(gradient);
+  for (int64_t i = 0; i < w.numel(); ++i) w.data<float>()[i] -= 0.05f * g.data<float>()[i];
+  if (weight.device().is_cuda()) weight.copy_from(w);
+}
+
 TEST(GroupedIdentities, OneGroupIsPlainTrainingToTheBitOver20Steps) {
   for (size_t which = 0; which < problems(DType::float32).size(); ++which) {
     const Problem clipped = std::move(problems(DType::float32)[which]);
@@ -107,10 +113,8 @@ TEST(GroupedIdentities, OneGroupIsPlainTrainingToTheBitOver20Steps) {
       ASSERT_EQ(got.groups.coefficients.front(), 1.0);
       const auto expected = plain_gradient(plain);
       for (size_t l = 0; l < a.size(); ++l) {
-        for (int64_t i = 0; i < a[l]->value.numel(); ++i) {
-          a[l]->value.data<float>()[i] -= 0.05f * got.update[l].data<float>()[i];
-          b[l]->value.data<float>()[i] -= 0.05f * expected[l].data<float>()[i];
-        }
+        descend(a[l]->value, got.update[l]);
+        descend(b[l]->value, expected[l]);
         ASSERT_TRUE(identical(a[l]->value, b[l]->value)) << a[l]->name << " at step " << step;
       }
     }
@@ -145,8 +149,9 @@ TEST(GroupedIdentities, GramAndGroupGradientsAgree) {
   for (const Problem& problem : problems(DType::float64)) {
     const Grouping grouping = Grouping::runs(problem.examples(), 2);
     const Parameters parameters = problem.parameters();
-    const Tensor products = gram(parameters, grouping, problem.loss());
-    const auto each = group_gradients(parameters, grouping, problem.loss());
+    const Tensor products = on_cpu(gram(parameters, grouping, problem.loss()));
+    auto each = group_gradients(parameters, grouping, problem.loss());
+    for (Tensor& g : each) g = on_cpu(g);
     ClipState state;
     const GroupedStep step =
         clipped_gradient(parameters, grouping, problem.loss(), {.rule = Rule::min}, state,

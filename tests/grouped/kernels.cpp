@@ -20,6 +20,7 @@ constexpr double eps = std::numeric_limits<float>::epsilon();
 /// rows.
 const std::vector<int64_t> bounds = {0, 1, 1, 521, 530};
 constexpr int64_t groups = 4, rows = 530;
+const Segments segments = {groups, bounds.data(), bounds.data()};
 
 struct Operands {
   Operands(int64_t in, int64_t out)
@@ -62,14 +63,14 @@ TEST(GroupedKernels, OuterProductsOfEveryKind) {
   const int64_t size = x.in * x.out;
   const Tensor sums = Tensor::full({groups, x.out, x.in}, 7);
   std::vector<double> sumsq(groups, -1), norm_only(groups, -1);
-  cpu::outer_group_sums(groups, bounds.data(), x.in, x.out, x.a.data<float>(), x.g.data<float>(),
-                        0.0f, sums.data<float>(), sumsq.data());
-  cpu::outer_group_sumsq(groups, bounds.data(), x.in, x.out, x.a.data<float>(), x.g.data<float>(),
+  cpu::outer_group_sums(segments, x.in, x.out, x.a.data<float>(), x.g.data<float>(), 0.0f,
+                        sums.data<float>(), sumsq.data());
+  cpu::outer_group_sumsq(segments, x.in, x.out, x.a.data<float>(), x.g.data<float>(),
                          norm_only.data());
   const std::vector<double> c = {3, 0.5, -2, 0.25};
   const Tensor weighted = Tensor::full({x.out, x.in}, 1);
-  cpu::outer_weighted_sum(groups, bounds.data(), x.in, x.out, x.a.data<float>(), x.g.data<float>(),
-                          c.data(), 1.0f, weighted.data<float>());
+  cpu::outer_weighted_sum(segments, x.in, x.out, x.a.data<float>(), x.g.data<float>(), c.data(),
+                          1.0f, weighted.data<float>());
   for (int64_t o = 0; o < x.out; o += 4) {
     for (int64_t i = 0; i < x.in; i += 37) {
       double expected = 1;
@@ -93,8 +94,8 @@ TEST(GroupedKernels, GroupsWithoutWeightAreNotRead) {
   const std::vector<double> c = {0, 1, 0, 2};
   const Tensor clean = Tensor::empty({x.out, x.in}), poisoned = Tensor::empty({x.out, x.in});
   const auto run = [&](const Tensor& into) {
-    cpu::outer_weighted_sum(groups, bounds.data(), x.in, x.out, x.a.data<float>(),
-                            x.g.data<float>(), c.data(), 0.0f, into.data<float>());
+    cpu::outer_weighted_sum(segments, x.in, x.out, x.a.data<float>(), x.g.data<float>(), c.data(),
+                            0.0f, into.data<float>());
   };
   run(clean);
   for (int64_t r = bounds[2]; r < bounds[3]; ++r) {
@@ -111,10 +112,8 @@ TEST(GroupedKernels, RowSums) {
   const Tensor sums = Tensor::full({groups, width}, 1), sum = Tensor::full({width}, 1);
   const std::vector<double> c = {3, 0.5, -2, 0.25};
   std::vector<double> sumsq(groups);
-  cpu::segment_sums(groups, bounds.data(), width, x.data<float>(), 1.0f, sums.data<float>(),
-                    sumsq.data());
-  cpu::weighted_row_sum(groups, bounds.data(), width, x.data<float>(), c.data(), 0.0f,
-                        sum.data<float>());
+  cpu::segment_sums(segments, width, x.data<float>(), 1.0f, sums.data<float>(), sumsq.data());
+  cpu::weighted_row_sum(segments, width, x.data<float>(), c.data(), 0.0f, sum.data<float>());
   std::vector<double> squares(groups, 0);
   for (int64_t i = 0; i < width; ++i) {
     double weighted = 0;

@@ -20,8 +20,8 @@ LossFn Problem::loss() const {
 }
 
 void Problem::convert(DType dtype) {
-  inputs = inputs.to(dtype);
-  for (Parameter* p : parameters()) p->value = p->value.to(dtype);
+  inputs = on_device(inputs.to(dtype));
+  for (Parameter* p : parameters()) p->value = on_device(p->value.to(dtype));
 }
 
 std::vector<Problem> problems(DType dtype) {
@@ -59,18 +59,18 @@ std::vector<Tensor> plain_gradient(const Problem& problem) {
   Tape tape;
   const Var losses = problem.loss()(tape, 0, problem.examples());
   SumSink sink;
-  tape.backward(
-      losses,
-      Tensor::full(losses.shape(), 1.0 / static_cast<double>(problem.examples()), losses.dtype()),
-      sink);
+  tape.backward(losses,
+                Tensor::full(losses.shape(), 1.0 / static_cast<double>(problem.examples()),
+                             losses.dtype(), losses.device()),
+                sink);
   std::vector<Tensor> gradients;
   for (const Parameter* p : problem.parameters()) gradients.push_back(sink.gradients[p]);
   return gradients;
 }
 
 double relative_difference(const Tensor& a, const Tensor& b) {
-  const auto x = a.to(DType::float64).to_vector<double>();
-  const auto y = b.to(DType::float64).to_vector<double>();
+  const auto x = on_cpu(a).to(DType::float64).to_vector<double>();
+  const auto y = on_cpu(b).to(DType::float64).to_vector<double>();
   double difference = 0, magnitude = 1e-300;
   for (size_t i = 0; i < y.size(); ++i) {
     if (!std::isfinite(x[i])) return HUGE_VAL;
@@ -80,7 +80,8 @@ double relative_difference(const Tensor& a, const Tensor& b) {
   return difference / magnitude;
 }
 
-bool identical(const Tensor& a, const Tensor& b) {
+bool identical(const Tensor& x, const Tensor& y) {
+  const Tensor a = on_cpu(x), b = on_cpu(y);
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
          std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
 }

@@ -18,7 +18,7 @@ struct Problem {
   int64_t examples() const { return inputs.dim(0); }
   /// Cross-entropy of the examples; dropout, where the model has any, keyed by their positions.
   LossFn loss() const;
-  /// Everything in another dtype.
+  /// Everything in another dtype, and on the test device.
   void convert(DType dtype);
 };
 
