@@ -18,9 +18,9 @@ class ScatterRows final : public ParamGrad {
   void group_sums(const Grouping& groups, const Tensor& out, bool accumulate,
                   double* sumsq) const override {
     const Segments segments = groups.segments(rows_, g_.device());
-    dispatch_float("scatter", g_, [&](auto zero) {
+    dispatch_wide("scatter", g_, [&](auto zero) {
       using T = decltype(zero);
-      MINNOW_KERNEL(g_.device(), scatter_group_sums<T>)
+      MINNOW_ON(g_.device(), scatter_group_sums<T>)
       (segments, out.dim(1), width_, ids_.data<int64_t>(), g_.data<T>(), Wide<T>(accumulate),
        out.data<Wide<T>>(), sumsq);
     });
@@ -28,9 +28,9 @@ class ScatterRows final : public ParamGrad {
 
   void group_sumsq(const Grouping& groups, double* sumsq) const override {
     const Segments segments = groups.segments(rows_, g_.device());
-    dispatch_float("scatter", g_, [&](auto zero) {
+    dispatch_wide("scatter", g_, [&](auto zero) {
       using T = decltype(zero);
-      MINNOW_KERNEL(g_.device(), scatter_group_sumsq<T>)
+      MINNOW_ON(g_.device(), scatter_group_sumsq<T>)
       (segments, width_, ids_.data<int64_t>(), g_.data<T>(), sumsq);
     });
   }
@@ -45,9 +45,9 @@ class ScatterRows final : public ParamGrad {
 
  private:
   void reduce(const Segments& segments, const double* c, const Tensor& out, bool accumulate) const {
-    dispatch_float("scatter", g_, [&](auto zero) {
+    dispatch_wide("scatter", g_, [&](auto zero) {
       using T = decltype(zero);
-      MINNOW_KERNEL(g_.device(), scatter_weighted_sum<T>)
+      MINNOW_ON(g_.device(), scatter_weighted_sum<T>)
       (segments, out.dim(0), width_, ids_.data<int64_t>(), g_.data<T>(), c, Wide<T>(accumulate),
        out.data<Wide<T>>());
     });

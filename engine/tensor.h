@@ -119,7 +119,7 @@ class Tensor {
 /// Calls f(zero) with a zero of the type in which an op on `x`, a Tensor or Var, computes: float or
 /// double, and on a GPU bfloat16; throws Error naming `op` for any other dtype.
 template <class X, class F>
-void dispatch_float(std::string_view op, const X& x, F&& f) {
+decltype(auto) dispatch_float(std::string_view op, const X& x, F&& f) {
   if (x.dtype() == DType::float64) return f(double{});
 #if MINNOW_CUDA
   if (x.dtype() == DType::bfloat16 && x.device().is_cuda()) return f(bfloat16{});
@@ -131,7 +131,7 @@ void dispatch_float(std::string_view op, const X& x, F&& f) {
 
 /// The same for what is never kept in bfloat16: parameters, their gradients, losses.
 template <class X, class F>
-void dispatch_wide(std::string_view op, const X& x, F&& f) {
+decltype(auto) dispatch_wide(std::string_view op, const X& x, F&& f) {
   if (x.dtype() == DType::float64) return f(double{});
   check(x.dtype() == DType::float32, "{}: computes in float32 or float64; got {}", op,
         to_string(x.dtype()));

@@ -156,23 +156,26 @@ __global__ void attention_forward_kernel(Attention<T> a, T* o, Wide<T>* lse) {
   finish_softmax<T, D>(a, at, running, q, o, lse);
 }
 
-/// delta [B, H, T] = rowsum(go o), a warp for each token of a head; masked ones are not read. Moves
-/// go and o once, for 2 flops an element.
-template <class T>
-__global__ void attention_delta_kernel(Attention<T> a, const T* o, const T* go, Wide<T>* delta) {
-  const AttentionShape& s = a.shape;
-  const int64_t rows = s.batch * s.tokens * s.heads;
-  const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
-  for (int64_t i = grid_thread() / warp_lanes; i < rows; i += grid_threads() / warp_lanes) {
-    const int64_t h = i % s.heads, t = i / s.heads % s.tokens, b = i / s.heads / s.tokens;
+/// delta [B, H, T] = rowsum(go o), 8 threads for each token of a head, which with packs of bfloat16
+/// read 64 columns at once; masked tokens are not read. Moves go and o once, for 2 flops an
+/// element.
+template <class T, int n>
+__global__ void attention_delta_kernel(AttentionShape s, const int64_t* lengths, const T* o,
+                                       const T* go, Wide<T>* delta) {
+  const int64_t rows = s.batch * s.tokens * s.heads, step = int64_t{gridDim.x} * tile_side;
+  for (int64_t first = int64_t{blockIdx.x} * tile_side; first < rows; first += step) {
+    const int64_t i = first + tile_y(), h = i % s.heads, t = i / s.heads % s.tokens;
+    const int64_t b = i / s.heads / s.tokens;
     Wide<T> sum = 0;
-    if (a.lengths == nullptr || t < a.lengths[b]) {
-      for (int64_t c = lane; c < s.head_dim; c += warp_lanes) {
-        sum += widen(go[i * s.head_dim + c]) * widen(o[i * s.head_dim + c]);
+    if (i < rows && (lengths == nullptr || t < lengths[b])) {
+      for (int64_t c = tile_x() * n; c < s.head_dim; c += tile_side * n) {
+        const auto x = load_wide<n>(go + i * s.head_dim + c);
+        const auto y = load_wide<n>(o + i * s.head_dim + c);
+        for (int k = 0; k < n; ++k) sum += x.v[k] * y.v[k];
       }
     }
-    sum = warp_sum(sum);
-    if (lane == 0) delta[(b * s.heads + h) * s.tokens + t] = sum;
+    sum = row_sum(sum);  // every thread of the warp is here
+    if (i < rows && tile_x() == 0) delta[(b * s.heads + h) * s.tokens + t] = sum;
   }
 }
 
@@ -354,13 +357,17 @@ void attention_backward(const AttentionShape& shape, const int64_t* lengths, con
   using W = Wide<T>;
   const int64_t rows = shape.batch * shape.heads * shape.tokens;
   const Scratch scratch(rows * static_cast<int64_t>(sizeof(W)));
-  const Saved<T> saved{go, lse, scratch.as<W>()};
+  W* delta = scratch.as<W>();
+  const Saved<T> saved{go, lse, delta};
+  const auto rows_of_delta = [&](auto run) {
+    MINNOW_LAUNCH(grid_for(rows, tile_side), tile_threads, 0, attention_delta_kernel<T, run>, shape,
+                  lengths, o, go, delta);
+  };
+  with_runs<Pack<T>::size>(shape.head_dim, rows_of_delta, o, go);
   with_head_dim(shape.head_dim, [&](auto columns) {
     constexpr int D = columns;
     using L = Tile<W, D>;
     const Attention<T> a = attention_of(shape, lengths, L::rows, qkv, go, gqkv);
-    MINNOW_LAUNCH(grid_for(rows, block_threads / warp_lanes), block_threads, 0,
-                  attention_delta_kernel<T>, a, o, go, scratch.as<W>());
     const int64_t tiles = 4 * L::size * sizeof(W), scores = L::score_size * sizeof(W);
     MINNOW_LAUNCH(grid_of(a), tile_threads, tiles + scores, attention_backward_q_kernel<T, D>, a,
                   saved, gqkv);

@@ -91,23 +91,28 @@ __global__ void col2im_kernel(ConvPlane plane, int64_t examples, int64_t channel
 }
 
 /// y [planes, area] += bias of the plane's filter; a warp a plane, y read and written once.
-template <class T>
+template <int n, class T>
 __global__ void add_bias_kernel(int64_t planes, int64_t filters, int64_t area, const Wide<T>* bias,
                                 T* y) {
   for (int64_t i = grid_warp(); i < planes; i += grid_warps()) {
     const Wide<T> b = bias[i % filters];
-    for (int64_t p = lane(); p < area; p += warp_lanes) {
-      y[i * area + p] = narrow<T>(widen(y[i * area + p]) + b);
-    }
+    each_run<n, warp_lanes>(area, [=](int64_t p) {
+      Run<Wide<T>, n> run = load_wide<n>(y + i * area + p);
+      for (int k = 0; k < n; ++k) run.v[k] += b;
+      store_narrow(y + i * area + p, run);
+    });
   }
 }
 
 /// sums[i] = the sum of plane i of x [planes, area]; a warp a plane, x read once.
-template <class T>
+template <int n, class T>
 __global__ void plane_sums_kernel(int64_t planes, int64_t area, const T* x, Wide<T>* sums) {
   for (int64_t i = grid_warp(); i < planes; i += grid_warps()) {
     Wide<T> sum = 0;
-    for (int64_t p = lane(); p < area; p += warp_lanes) sum += widen(x[i * area + p]);
+    each_run<n, warp_lanes>(area, [&](int64_t p) {
+      const Run<Wide<T>, n> run = load_wide<n>(x + i * area + p);
+      for (int k = 0; k < n; ++k) sum += run.v[k];
+    });
     sum = warp_sum(sum);
     if (lane() == 0) sums[i] = sum;
   }
@@ -160,10 +165,13 @@ void conv2d_forward(const ConvShape& s, const T* x, const T* w, const Wide<T>* b
                  columns, out, s.pointwise() ? at.x_stride : taps * out, Wide<T>(0), y + at.y, out,
                  at.y_stride);
   });
-  if (bias != nullptr) {
-    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, add_bias_kernel<T>, planes, s.filters,
+  if (bias == nullptr) return;
+  const auto add_bias = [&](auto run) {
+    constexpr int n = run;
+    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, add_bias_kernel<n, T>, planes, s.filters,
                   out, bias, y);
-  }
+  };
+  with_runs<Pack<T>::size>(out, add_bias, y);
 }
 
 template <class T>
@@ -196,8 +204,12 @@ void conv2d_backward(const ConvShape& s, const T* gy, const T* w, T* gx) {
 template <class T>
 void conv2d_bias_sums(const ConvShape& s, const T* gy, Wide<T>* gbias) {
   const int64_t planes = s.batch * s.filters;
-  MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, plane_sums_kernel<T>, planes, s.out_area(),
-                gy, gbias);
+  const auto add_up = [&](auto run) {
+    constexpr int n = run;
+    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, plane_sums_kernel<n, T>, planes,
+                  s.out_area(), gy, gbias);
+  };
+  with_runs<Pack<T>::size>(s.out_area(), add_up, gy);
 }
 
 #define MINNOW_INSTANTIATE(T)                                                                \

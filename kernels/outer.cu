@@ -136,27 +136,26 @@ __global__ void add_tiles_kernel(int64_t groups, int64_t tiles, const double* pa
 /// scaled[r - begin] = c of r's group times g[r] for the rows begin .. end. Where c is 0, g is not
 /// read, `scaled` is 0, and what is not finite in a[r] becomes 0.
 ///
-/// A warp a row, which finds its group once; reads and writes each element of G once, the rows of A
-/// only where c is 0.
-template <class T>
+/// A warp a row, which finds its group once and takes G in runs of n; reads and writes each element
+/// of G once, the rows of A only where c is 0.
+template <int n, class T>
 __global__ void weigh_rows_kernel(int64_t begin, int64_t end, int64_t in, int64_t out,
                                   int64_t groups, const int64_t* bounds, const double* c, T* a,
                                   const T* g, T* scaled) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
-  for (int64_t r = begin + team_first<warp_lanes>(); r < end; r += team_step<warp_lanes>()) {
+  const int64_t first = begin + team_first<warp_lanes>();
+  for (int64_t r = first; r < end; r += team_step<warp_lanes>()) {
     const auto weight = static_cast<Wide<T>>(c[segment_of(r, groups, bounds)]);
-    T* to = scaled + (r - begin) * out;
-    if (weight != 0) {
-      for (int64_t i = lane; i < out; i += warp_lanes) {
-        to[i] = narrow<T>(weight * widen(g[r * out + i]));
-      }
-      continue;
-    }
-    for (int64_t i = lane; i < out; i += warp_lanes) to[i] = narrow<T>(0);
-    for (int64_t i = lane; i < in; i += warp_lanes) {
+    each_run<n, warp_lanes>(out, [=](int64_t i) {
+      Run<Wide<T>, n> run = {};
+      if (weight != 0) run = load_wide<n>(g + r * out + i);
+      for (int k = 0; k < n; ++k) run.v[k] *= weight;
+      store_narrow(scaled + (r - begin) * out + i, run);
+    });
+    if (weight != 0) continue;
+    each_run<1, warp_lanes>(in, [=](int64_t i) {
       const Wide<T> x = widen(a[r * in + i]);
       if (x - x != 0) a[r * in + i] = narrow<T>(0);  // infinity, or NaN
-    }
+    });
   }
 }
 
@@ -223,9 +222,13 @@ void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, T* a,
   const Scratch scaled(block * row_bytes);
   for (int64_t r = first; r == first || r < end; r += block) {
     const int64_t rows = std::min(block, end - r);
-    MINNOW_LAUNCH(grid_for(rows, warps_a_block), block_threads, 0, weigh_rows_kernel<T>, r,
-                  r + rows, in, out, segments.groups, segments.device_bounds, c, a, g,
-                  scaled.as<T>());
+    const auto weigh = [&](auto run) {
+      constexpr int n = run;
+      MINNOW_LAUNCH(grid_for(rows, warps_a_block), block_threads, 0, weigh_rows_kernel<n, T>, r,
+                    r + rows, in, out, segments.groups, segments.device_bounds, c, a, g,
+                    scaled.as<T>());
+    };
+    with_runs<Pack<T>::size>(out, weigh, g);
     outer_sum(rows, in, out, a + r * in, scaled.as<T>(), r == first ? beta : Wide<T>(1), sum);
   }
 }

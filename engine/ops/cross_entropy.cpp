@@ -44,10 +44,10 @@ Var cross_entropy(const Var& logits, const Tensor& given, double smoothing) {
     const T s = static_cast<T>(smoothing);
     const T* x = logits.value().data<T>();
     if (labels) {
-      MINNOW_KERNEL(logits.device(), cross_entropy_forward<T>)
+      MINNOW_ON(logits.device(), cross_entropy_forward<T>)
       (examples, classes, s, x, targets.data<int64_t>(), p.data<T>(), losses.data<T>());
     } else {
-      MINNOW_KERNEL(logits.device(), soft_cross_entropy_forward<T>)
+      MINNOW_ON(logits.device(), soft_cross_entropy_forward<T>)
       (examples, classes, s, x, targets.data<T>(), p.data<T>(), losses.data<T>());
     }
   });
@@ -62,10 +62,10 @@ Var cross_entropy(const Var& logits, const Tensor& given, double smoothing) {
           T* gx =
               p.data<T>();  // nobody else reads the probabilities: the gradient takes their place
           if (labels) {
-            MINNOW_KERNEL(gy.device(), cross_entropy_backward<T>)
+            MINNOW_ON(gy.device(), cross_entropy_backward<T>)
             (examples, classes, s, gx, targets.data<int64_t>(), gy.data<T>(), gx);
           } else {
-            MINNOW_KERNEL(gy.device(), soft_cross_entropy_backward<T>)
+            MINNOW_ON(gy.device(), soft_cross_entropy_backward<T>)
             (examples, classes, s, gx, targets.data<T>(), gy.data<T>(), gx);
           }
         });

@@ -170,8 +170,12 @@ TEST(Tensor, EveryBfloat16SurvivesTheWayThroughFloat) {
 }
 
 TEST(Tensor, DispatchKnowsTheFloatingTypes) {
-  EXPECT_EQ(dispatch_float("op", DType::float32, [](auto zero) { return sizeof(zero); }), 4u);
-  EXPECT_EQ(dispatch_float("op", DType::float64, [](auto zero) { return sizeof(zero); }), 8u);
+  EXPECT_EQ(dispatch_float("op", Tensor::zeros({1}, DType::float32),
+                           [](auto zero) { return sizeof(zero); }),
+            4u);
+  EXPECT_EQ(dispatch_float("op", Tensor::zeros({1}, DType::float64),
+                           [](auto zero) { return sizeof(zero); }),
+            8u);
   expect_error([] { dispatch_float("gelu", DType::int64, [](auto) {}); }, {"gelu", "int64"});
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <thread>
 
 #include "kernels/cuda.h"
 #include "kernels/host/block_memory.h"
@@ -54,6 +55,17 @@ TEST(HostBlock, Barriers) {
 TEST(HostBlock, MissingBarrierShows) {
   const Order ascending(0);
   for (const float sum : sums(false)) EXPECT_TRUE(std::isnan(sum)) << sum;
+}
+
+TEST(HostBlock, LaunchesFromSeveralThreads) {
+  const std::vector<float> expected = sums(true);
+  const auto work = [&] {
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(sums(true), expected);
+  };
+  std::thread one(work), other(work);
+  work();
+  one.join();
+  other.join();
 }
 
 __global__ void neighbour_kernel(int* y) {

@@ -127,6 +127,7 @@ __global__ void diverged_kernel(int bug) {
   if (bug == 1) __shfl_xor_sync(lane < 16 ? all_lanes : half << 16, 1, 1);
   if (bug == 2) __ballot_sync(half, 1);
   if (bug == 3 && lane < 16) __shfl_down_sync(half, 1, 1 << 3);
+  if (bug == 5) __syncwarp(lane < 16 ? all_lanes : all_lanes - 1);
   if (bug == 4 && lane < 16) __syncwarp(all_lanes);
   if (bug == 4 && lane >= 16) __any_sync(all_lanes, 1);
   __syncthreads();
@@ -152,6 +153,7 @@ TEST(HostWarp, DivergedOperations) {
   expect_error<DeviceError>(run(3), {"thread (8, 0, 0): __shfl_down_sync(mask 0x0000ffff)",
                                      "reads a lane that the mask lacks"});
   expect_error<DeviceError>(run(4), {"__syncwarp(mask 0xffffffff)", "__any_sync(mask 0xffffffff)"});
+  expect_error<DeviceError>(run(5), {"__syncwarp(mask 0xffffffff)", "__syncwarp(mask 0xfffffffe)"});
   MINNOW_LAUNCH(1, 32, 0, part_kernel);
   expect_error<DeviceError>(
       [] { MINNOW_LAUNCH(1, 48, 0, part_kernel); },
@@ -170,6 +172,7 @@ __global__ void atomic_kernel(T* y) {
 
 template <class T>
 void check_atomics() {
+  const test::Order ascending(0);  // of which the chain of atomicCAS makes use
   const DeviceArray<T> y(std::vector<T>{5, 50, 50, 0});
   MINNOW_LAUNCH(4, 100, 0, atomic_kernel<T>, y.data());
   const bool whole = !std::is_floating_point_v<T>;
