@@ -18,7 +18,7 @@ struct StepNow {
 template <class T>
 __global__ void begin_step_kernel(StepGate gate, double lr, double log_beta1, double log_beta2,
                                   StepNow<T>* now) {
-  now->skip = gate.skip != nullptr && *gate.skip != 0;
+  *now = {gate.skip != nullptr && *gate.skip != 0, 0, 0};
   if (now->skip) return;
   const int64_t t = ++*gate.taken;
   if (log_beta1 == 0) return;

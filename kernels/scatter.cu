@@ -9,7 +9,7 @@
 /// adds up in the order of the rows, with no atomic operation and in time that does not depend on
 /// the size of the table. Sorting R rows takes O(R log^2 R) steps in 1 + log2(R / 256) launches and
 /// moves some 40 bytes a row in each. A block reads all rows of one id: where one id has m of the
-/// rows, the sum takes at least m / 4 loads one after another.
+/// rows, its loads are m / 8 rounds, one after another.
 namespace minnow::cuda {
 namespace {
 

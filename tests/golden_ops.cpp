@@ -45,18 +45,18 @@ void compare(const Case& c, DType dtype) {
   const auto load = [&](const std::string& what) { return golden().at(c.name + "." + what); };
   std::vector<Parameter> parameters;
   for (const std::string& name : c.parameters) {
-    parameters.push_back({.name = name, .value = load(name).to(dtype)});
+    parameters.push_back({.name = name, .value = on_device(load(name).to(dtype))});
   }
   ParameterRefs refs;
   for (const Parameter& p : parameters) refs.push_back(&p);
 
   Tape tape;
-  const Var x = tape.leaf(load(c.input).to(dtype));
+  const Var x = tape.leaf(on_device(load(c.input).to(dtype)));
   const Var y = c.op(x, refs);
   const double limit = tolerance(c, dtype);
   EXPECT_LE(relative_error(y.value(), load("y").reshape(y.shape())), limit) << "output";
   SumSink sink;
-  tape.backward(y, load("dy").to(dtype).reshape(y.shape()).clone(), sink);
+  tape.backward(y, on_device(load("dy").to(dtype).reshape(y.shape()).clone()), sink);
   EXPECT_LE(relative_error(tape.gradient(x), load("d" + c.input)), limit) << "input's gradient";
   for (const Parameter& p : parameters) {
     EXPECT_LE(relative_error(sink.gradients[&p], load("d" + p.name)), limit) << p.name;
@@ -169,13 +169,16 @@ Tensor channels_last(const Tensor& x) {
 TEST(GoldenOps, PatchEmbedIsAConvolutionWithTokensLast) {
   const std::string name = "conv2d.patch";
   for (const DType dtype : {DType::float32, DType::float64}) {
-    Parameter weight{.name = "weight", .value = golden().at(name + ".weight").to(dtype)};
-    Parameter bias{.name = "bias", .value = golden().at(name + ".bias").to(dtype)};
+    const auto load = [&](const char* what) {
+      return on_device(golden().at(name + what).to(dtype));
+    };
+    Parameter weight{.name = "weight", .value = load(".weight")};
+    Parameter bias{.name = "bias", .value = load(".bias")};
     Tape tape;
-    const Var x = tape.leaf(golden().at(name + ".x").to(dtype));
+    const Var x = tape.leaf(load(".x"));
     const Var y = patch_embed(x, weight, &bias);
     SumSink sink;
-    tape.backward(y, channels_last(golden().at(name + ".dy")).to(dtype), sink);
+    tape.backward(y, on_device(channels_last(golden().at(name + ".dy")).to(dtype)), sink);
     const double limit = tolerance({.name = name, .op = {}, .longest_sum = 3 * 4 * 4}, dtype);
     EXPECT_LE(relative_error(y.value(), channels_last(golden().at(name + ".y"))), limit);
     EXPECT_LE(relative_error(tape.gradient(x), golden().at(name + ".dx")), limit);

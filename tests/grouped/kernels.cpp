@@ -9,6 +9,7 @@
 #include "kernels/clip.h"
 #include "kernels/outer.h"
 #include "kernels/reduce.h"
+#include "kernels/rescaled_sum.h"
 #include "tests/op_case.h"
 
 namespace minnow::test {

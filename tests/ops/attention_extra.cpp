@@ -14,13 +14,13 @@ constexpr int64_t tokens = 700, width = 8, examples = 2;
 Gradients gradients(const Tensor& qkv, const Tensor& weights, const AttentionOptions& options,
                     Tensor& output) {
   Tape tape;
-  const Var x = tape.leaf(qkv);
+  const Var x = tape.leaf(on_device(qkv));
   const Var y = attention(x, 2, options);
-  output = y.value();
+  output = on_cpu(y.value());
   const Var losses = weighted_losses(y, weights);
   SumSink sink;
-  tape.backward(losses, Tensor::full({examples}, 1, qkv.dtype()), sink);
-  return {.inputs = {tape.gradient(x)}, .parameters = {}};
+  tape.backward(losses, on_device(Tensor::full({examples}, 1, qkv.dtype())), sink);
+  return {.inputs = {on_cpu(tape.gradient(x))}, .parameters = {}};
 }
 
 /// The last `count` columns of row `row` of one head's scores, straight from the formula.
@@ -116,10 +116,10 @@ TEST(Attention, MaskedTokensNeitherTakeNorGive) {
     const Tensor x = random_normal({1, 5, 12}, 3);
     for (int64_t i = 3 * 12; i < 5 * 12; ++i) x.data<double>()[i] = filler;
     Tape tape;
-    const Var v = tape.leaf(x);
+    const Var v = tape.leaf(on_device(x));
     const Var y = attention(v, 2, {.lengths = lengths});
     SumSink sink;
-    tape.backward(y, Tensor::full({1, 5, 4}, 1, DType::float64), sink);
+    tape.backward(y, on_device(Tensor::full({1, 5, 4}, 1, DType::float64)), sink);
     auto all = y.value().to_vector<double>();
     const auto g = tape.gradient(v).to_vector<double>();
     for (size_t i = 3 * 12; i < g.size(); ++i) EXPECT_EQ(g[i], 0);
@@ -134,7 +134,7 @@ TEST(Attention, LargeScoresDoNotOverflow) {
   const float values[] = {200, 200, 1, 200, -200, 5};
   std::copy(std::begin(values), std::end(values), x.data<float>());
   Tape tape;
-  const Var y = attention(tape.leaf(x), 1);
+  const Var y = attention(tape.leaf(on_device(x)), 1);
   EXPECT_EQ(y.value().to_vector<float>(), (std::vector<float>{1, 1}));  // the first key takes all
 }
 

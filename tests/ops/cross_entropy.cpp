@@ -48,6 +48,7 @@ Sample sample(std::string label, int64_t examples, int64_t classes, bool soft, d
   Sample s;
   s.label = std::move(label);
   s.inputs = {{examples, classes}};
+  s.bfloat16 = false;
   const Tensor labels = labels_for(examples, classes);
   const Tensor targets = soft ? soft_targets(examples, classes) : one_hot(labels, classes);
   s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t begin, int64_t end) {

@@ -13,7 +13,9 @@ constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<float> losses(const Tensor& logits, const Tensor& targets, double smoothing = 0) {
   Tape tape(Tape::Mode::evaluate);
-  return cross_entropy(tape.input(logits), targets, smoothing).value().to_vector<float>();
+  return cross_entropy(tape.input(on_device(logits)), targets, smoothing)
+      .value()
+      .to_vector<float>();
 }
 
 TEST(CrossEntropy, NanLogitSpoilsItsExampleAndNoOther) {
@@ -51,11 +53,11 @@ TEST(CrossEntropy, LargeLogitsKeepTheirDigits) {
 
 TEST(CrossEntropy, ConfidentExampleHasNoGradient) {
   Tape tape;
-  const Var x = tape.leaf(Tensor::from(std::vector<float>{200, 0, -200}, {1, 3}));
+  const Var x = tape.leaf(on_device(Tensor::from(std::vector<float>{200, 0, -200}, {1, 3})));
   const Var loss = cross_entropy(x, Tensor::from(std::vector<int64_t>{0}, {1}));
   EXPECT_EQ(loss.value().item(), 0);
   SumSink sink;
-  tape.backward(loss, Tensor::full({1}, 1), sink);
+  tape.backward(loss, on_device(Tensor::full({1}, 1)), sink);
   for (float g : tape.gradient(x).to_vector<float>()) EXPECT_EQ(g, 0);
 }
 

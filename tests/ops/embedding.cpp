@@ -27,6 +27,7 @@ Sample sample(std::string label, Shape shape, int64_t vocabulary, int64_t width)
   s.label = std::move(label);
   s.parameters = {{vocabulary, width}};
   s.examples = shape[0];
+  s.bfloat16 = false;
   const Tensor ids = ids_for(shape, vocabulary);
   s.forward = [=](Tape& tape, const Vars&, const ParameterRefs& p, int64_t begin, int64_t end) {
     return embedding(tape, ids.slice(begin, end), *p[0]);

@@ -35,6 +35,7 @@ Sample tied_sample(std::string label, int64_t examples, int64_t tokens, int64_t 
   s.label = std::move(label);
   s.parameters = {{vocabulary, width}};
   s.examples = examples;
+  s.bfloat16 = false;
   const Tensor ids = ids_for({examples, tokens}, vocabulary, 7);
   s.forward = [=](Tape& tape, const Vars&, const ParameterRefs& p, int64_t begin, int64_t end) {
     return linear(embedding(tape, ids.slice(begin, end), *p[0]), *p[0]);
@@ -51,6 +52,7 @@ Sample twice_sample() {
   s.label = "twice";
   s.parameters = {{6, 3}};
   s.examples = 4;
+  s.bfloat16 = false;
   const Tensor first = ids_for({4, 5}, 6, 7), second = ids_for({4, 5}, 6, 13);
   s.forward = [=](Tape& tape, const Vars&, const ParameterRefs& p, int64_t begin, int64_t end) {
     return mul(embedding(tape, first.slice(begin, end), *p[0]),
@@ -82,37 +84,40 @@ const RegisterOp tied_case{{
 /// Rows for 40 examples of 25 words, in a table with some words used often.
 struct Rows {
   static constexpr int64_t examples = 40, words = 25, vocabulary = 50, width = 200;
-  Tensor ids = ids_for({examples, words}, vocabulary, 3);
-  Tensor g = random_normal({examples, words, width}, 4, DType::float32);
+  Tensor ids = on_device(ids_for({examples, words}, vocabulary, 3));
+  Tensor g = on_device(random_normal({examples, words, width}, 4, DType::float32));
   std::shared_ptr<const ParamGrad> form = scatter_rows(ids, g);
+  Grouping groups = Grouping::runs(examples, 7);
+
+  Tensor tables() const {
+    return Tensor::empty({groups.groups(), vocabulary, width}, DType::float32, test_device());
+  }
+  Tensor sumsq() const { return Tensor::empty({groups.groups()}, DType::float64, test_device()); }
 };
 
 TEST(Embedding, NormsWithoutATableAreThoseOfTheTables) {
   const Rows rows;
-  const Grouping groups = Grouping::runs(Rows::examples, 7);
-  const auto k = static_cast<size_t>(groups.groups());
-  const Tensor tables =
-      Tensor::empty({groups.groups(), Rows::vocabulary, Rows::width}, DType::float32);
-  std::vector<double> from_tables(k), without(k);
-  rows.form->group_sums(groups, tables, false, from_tables.data());
-  rows.form->group_sumsq(groups, without.data());
+  const Tensor of_tables = rows.sumsq(), of_rows = rows.sumsq();
+  rows.form->group_sums(rows.groups, rows.tables(), false, of_tables.data<double>());
+  rows.form->group_sumsq(rows.groups, of_rows.data<double>());
+  const auto from_tables = of_tables.to_vector<double>(), without = of_rows.to_vector<double>();
   // Both add the same rows in the same order; only the sums of squares run in another order, over
   // at most 1024 squares in float32 at a time.
-  for (size_t j = 0; j < k; ++j) EXPECT_NEAR(without[j] / from_tables[j], 1, 1024 * 6e-8) << j;
+  for (size_t j = 0; j < without.size(); ++j) {
+    EXPECT_NEAR(without[j] / from_tables[j], 1, 1024 * 6e-8) << j;
+  }
 }
 
 TEST(Embedding, ResultsDoNotDependOnTheNumberOfThreads) {
   const Rows rows;
-  const Grouping groups = Grouping::runs(Rows::examples, 7);
   const auto all = [&] {
-    const Tensor sum = Tensor::empty({Rows::vocabulary, Rows::width}, DType::float32);
-    const Tensor tables =
-        Tensor::empty({groups.groups(), Rows::vocabulary, Rows::width}, DType::float32);
-    std::vector<double> sumsq(static_cast<size_t>(groups.groups()));
+    const Tensor sum =
+        Tensor::empty({Rows::vocabulary, Rows::width}, DType::float32, test_device());
+    const Tensor tables = rows.tables(), sumsq = rows.sumsq();
     rows.form->sum(sum, false);
-    rows.form->group_sums(groups, tables, false, nullptr);
-    rows.form->group_sumsq(groups, sumsq.data());
-    return std::tuple(sum.to_vector<float>(), tables.to_vector<float>(), sumsq);
+    rows.form->group_sums(rows.groups, tables, false, nullptr);
+    rows.form->group_sumsq(rows.groups, sumsq.data<double>());
+    return std::tuple(sum.to_vector<float>(), tables.to_vector<float>(), sumsq.to_vector<double>());
   };
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);
@@ -125,37 +130,39 @@ TEST(Embedding, ResultsDoNotDependOnTheNumberOfThreads) {
 }
 
 TEST(Embedding, GroupWithoutWeightIsNotRead) {
-  const Tensor ids = Tensor::from(std::vector<int64_t>{0, 1, 1, 2}, {4});
-  const Tensor g = Tensor::from(std::vector<double>{1, 2, std::nan(""), 4}, {4, 1});
+  const Tensor ids = on_device(Tensor::from(std::vector<int64_t>{0, 1, 1, 2}, {4}));
+  const Tensor g = on_device(Tensor::from(std::vector<double>{1, 2, std::nan(""), 4}, {4, 1}));
   const Grouping groups = Grouping::runs(4, 1);
-  const double c[] = {1, 10, 0, 0.5};
-  const Tensor out = Tensor::full({3, 1}, 100, DType::float64);
-  scatter_rows(ids, g)->weighted_sum(groups, c, out, true);
+  const Tensor c = on_device(Tensor::from(std::vector<double>{1, 10, 0, 0.5}, {4}));
+  const Tensor out = on_device(Tensor::full({3, 1}, 100, DType::float64));
+  scatter_rows(ids, g)->weighted_sum(groups, c.data<double>(), out, true);
   EXPECT_EQ(out.to_vector<double>(), (std::vector<double>{101, 120, 102}));
-  scatter_rows(ids, g)->weighted_sum(groups, c, out, false);
+  scatter_rows(ids, g)->weighted_sum(groups, c.data<double>(), out, false);
   EXPECT_EQ(out.to_vector<double>(), (std::vector<double>{1, 20, 2}));
 }
 
 TEST(Embedding, NoTableIsWrittenForAGroup) {
   constexpr int64_t vocabulary = 20000, width = 8, examples = 16;
   Parameter w = random_parameter("w", {vocabulary, width}, 1, DType::float32);
+  w.value = on_device(w.value);
   const Tensor ids = ids_for({examples, 3}, vocabulary, 7);
   const LossFn loss = [&](Tape& tape, int64_t begin, int64_t end) {
     const Var y = mean_tokens(embedding(tape, ids.slice(begin, end), w));
     return cross_entropy(y, Tensor::zeros({end - begin}, DType::int64));
   };
   ClipState state;
-  reset_peak_memory(Device::cpu());
-  const int64_t before = memory_stats(Device::cpu()).in_use;
+  reset_peak_memory(test_device());
+  const int64_t before = memory_stats(test_device()).in_use;
   const GroupedStep step = clipped_gradient({&w}, Grouping::runs(examples, 1), loss,
                                             {.rule = Rule::min}, state, {.tau = 1});
   EXPECT_EQ(step.groups.ineligible, 0);
   // One table for the update; 16 groups would have 16.
-  EXPECT_LT(memory_stats(Device::cpu()).peak - before, 2 * w.value.nbytes());
+  EXPECT_LT(memory_stats(test_device()).peak - before, 2 * w.value.nbytes());
 }
 
 TEST(Embedding, FrozenTableNeedsNoGradient) {
   Parameter w = random_parameter("w", {4, 3}, 1);
+  w.value = on_device(w.value);
   w.trainable = false;
   Tape tape;
   EXPECT_FALSE(embedding(tape, ids_for({2, 3}, 4, 1), w).slot().wanted());

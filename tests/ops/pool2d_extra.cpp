@@ -13,7 +13,7 @@ TEST(MaxPool, FirstOfEqualsTakesTheGradientAndNanWins) {
   const float nan = std::nanf(""), low = -std::numeric_limits<float>::infinity();
   const std::vector<float> pixels = {2, 2, nan, 3, 2, 2, 4, 1, low, low, 0, 0, low, low, 0, 0};
   Tape tape;
-  const Var x = tape.leaf(Tensor::from(pixels, {1, 1, 4, 4}));
+  const Var x = tape.leaf(on_device(Tensor::from(pixels, {1, 1, 4, 4})));
   const Var y = max_pool2d(x);
   const auto values = y.value().to_vector<float>();
   EXPECT_EQ(values[0], 2);
@@ -21,7 +21,7 @@ TEST(MaxPool, FirstOfEqualsTakesTheGradientAndNanWins) {
   EXPECT_EQ(values[2], low);
   EXPECT_EQ(values[3], 0);
   SumSink sink;
-  tape.backward(y, Tensor::full({1, 1, 2, 2}, 1), sink);
+  tape.backward(y, on_device(Tensor::full({1, 1, 2, 2}, 1)), sink);
   EXPECT_EQ(tape.gradient(x).to_vector<float>(),
             (std::vector<float>{1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0}));
 }

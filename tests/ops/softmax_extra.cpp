@@ -14,7 +14,7 @@ constexpr double eps32 = std::numeric_limits<float>::epsilon();
 
 Tensor evaluate(Var (*op)(const Var&), const std::vector<float>& row) {
   Tape tape(Tape::Mode::evaluate);
-  return op(tape.input(Tensor::from(row, {1, std::ssize(row)}))).value();
+  return op(tape.input(on_device(Tensor::from(row, {1, std::ssize(row)})))).value();
 }
 
 TEST(Softmax, MaskedLogarithmStaysMinusInfinity) {
@@ -27,10 +27,11 @@ TEST(Softmax, MaskedLogarithmStaysMinusInfinity) {
 
 TEST(Softmax, MaskedElementsLeaveTheOtherGradientsFinite) {
   Tape tape;
-  const Var x = tape.leaf(Tensor::from(std::vector<double>{1, -infinity, 2}, {1, 3}));
+  const Var x = tape.leaf(on_device(Tensor::from(std::vector<double>{1, -infinity, 2}, {1, 3})));
   SumSink sink;
   // Only the gradient of element 0 is asked for: e_0 - softmax.
-  tape.backward(log_softmax(x), Tensor::from(std::vector<double>{1, 0, 0}, {1, 3}), sink);
+  tape.backward(log_softmax(x), on_device(Tensor::from(std::vector<double>{1, 0, 0}, {1, 3})),
+                sink);
   const auto g = tape.gradient(x).to_vector<double>();
   const double p = 1 / (1 + std::exp(1.0));
   EXPECT_NEAR(g[0], 1 - p, 1e-15);
@@ -53,7 +54,8 @@ TEST(Softmax, NanSpoilsItsRowAndNoOther) {
   for (const auto op : {softmax, log_softmax}) {
     Tape tape(Tape::Mode::evaluate);
     const std::vector<float> rows = {1, nan, 2, 0, 0, 0};
-    const auto y = op(tape.input(Tensor::from(rows, {2, 3}))).value().to_vector<float>();
+    const Tensor x = on_device(Tensor::from(rows, {2, 3}));
+    const auto y = op(tape.input(x)).value().to_vector<float>();
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(std::isnan(y[i])) << i;
     for (int i = 3; i < 6; ++i) EXPECT_FALSE(std::isnan(y[i])) << i;
   }
