@@ -40,8 +40,9 @@ function(minnow_add_cuda target)
     target_compile_definitions(${target} PUBLIC MINNOW_CUDA_HOST)
     target_link_libraries(${target} PRIVATE Boost::context)
   else()
+    # The standard library's constexpr functions (std::bit_cast) are called on the device, too.
     target_compile_options(${target} PRIVATE
-      "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcudafe;--display_error_number>")
+      "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings>")
     target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublas CUDA::cublasLt cudnn)
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${MINNOW_CUDA_ARCHITECTURES}")
   endif()

@@ -1,10 +1,12 @@
 #include "kernels/conv2d.h"
 #include "kernels/conv_plane.h"
+#include "kernels/cudnn_graph.h"
 #include "kernels/device.h"
 #include "kernels/gemm.h"
 
-/// Depthwise convolutions in one pass each; the others as products with the patches of x, gathered
-/// into scratch memory for as many examples at a time as it takes (im2col).
+/// Depthwise convolutions in one pass each; the others by cuDNN, or, where it has no plan, as
+/// products with the patches of x, gathered into scratch memory for as many examples at a time as
+/// it takes (im2col).
 namespace minnow::cuda {
 namespace {
 
@@ -138,18 +140,11 @@ struct GroupPlace {
   int64_t channels, x_stride, y_stride, x, y, w;
 };
 
-}  // namespace
-
+/// y without the bias.
 template <class T>
-void conv2d_forward(const ConvShape& s, const T* x, const T* w, const Wide<T>* bias, T* y) {
+void multiply_forward(const ConvShape& s, const T* x, const T* w, T* y) {
   const int64_t out = s.out_area(), taps = s.taps(), filters = s.group_filters();
-  const int64_t planes = s.batch * s.filters;
   const ConvPlane plane(s);
-  if (s.depthwise()) {
-    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, depthwise_forward_kernel<T>, plane,
-                  planes, s.filters, filters, x, w, bias, y);
-    return;
-  }
   const int64_t each = s.pointwise() ? 0 : taps * out * static_cast<int64_t>(sizeof(T));
   const int64_t most = std::min(s.batch, examples_at_a_time(each));
   const Scratch scratch(most * each);
@@ -165,25 +160,12 @@ void conv2d_forward(const ConvShape& s, const T* x, const T* w, const Wide<T>* b
                  columns, out, s.pointwise() ? at.x_stride : taps * out, Wide<T>(0), y + at.y, out,
                  at.y_stride);
   });
-  if (bias == nullptr) return;
-  const auto add_bias = [&](auto run) {
-    constexpr int n = run;
-    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, add_bias_kernel<n, T>, planes, s.filters,
-                  out, bias, y);
-  };
-  with_runs<Pack<T>::size>(out, add_bias, y);
 }
 
 template <class T>
-void conv2d_backward(const ConvShape& s, const T* gy, const T* w, T* gx) {
+void multiply_backward(const ConvShape& s, const T* gy, const T* w, T* gx) {
   const int64_t out = s.out_area(), taps = s.taps(), filters = s.group_filters();
   const ConvPlane plane(s);
-  if (s.depthwise()) {
-    const int64_t planes = s.batch * s.channels;
-    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, depthwise_backward_kernel<T>, plane,
-                  planes, s.channels, filters, gy, w, gx);
-    return;
-  }
   // The columns are kept wide, so that bfloat16 is rounded only when they have been added up.
   const int64_t each = s.pointwise() ? 0 : taps * out * static_cast<int64_t>(sizeof(Wide<T>));
   const int64_t most = std::min(s.batch, examples_at_a_time(each));
@@ -199,6 +181,37 @@ void conv2d_backward(const ConvShape& s, const T* gy, const T* w, T* gx) {
     MINNOW_LAUNCH(warp_grid_for(examples * at.channels), block_threads, 0, col2im_kernel<T>, plane,
                   examples, at.channels, at.x_stride, scratch.as<Wide<T>>(), gx + at.x);
   });
+}
+
+}  // namespace
+
+template <class T>
+void conv2d_forward(const ConvShape& s, const T* x, const T* w, const Wide<T>* bias, T* y) {
+  const int64_t planes = s.batch * s.filters;
+  if (s.depthwise()) {
+    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, depthwise_forward_kernel<T>,
+                  ConvPlane(s), planes, s.filters, s.group_filters(), x, w, bias, y);
+    return;
+  }
+  if (!cudnn_forward(s, x, w, y)) multiply_forward(s, x, w, y);
+  if (bias == nullptr) return;
+  const auto add_bias = [&](auto run) {
+    constexpr int n = run;
+    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, add_bias_kernel<n, T>, planes, s.filters,
+                  s.out_area(), bias, y);
+  };
+  with_runs<Pack<T>::size>(s.out_area(), add_bias, y);
+}
+
+template <class T>
+void conv2d_backward(const ConvShape& s, const T* gy, const T* w, T* gx) {
+  if (s.depthwise()) {
+    const int64_t planes = s.batch * s.channels;
+    MINNOW_LAUNCH(warp_grid_for(planes), block_threads, 0, depthwise_backward_kernel<T>,
+                  ConvPlane(s), planes, s.channels, s.group_filters(), gy, w, gx);
+    return;
+  }
+  if (!cudnn_backward(s, gy, w, gx)) multiply_backward(s, gy, w, gx);
 }
 
 template <class T>

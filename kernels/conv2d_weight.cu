@@ -3,6 +3,7 @@
 
 #include "kernels/conv2d_weight.h"
 #include "kernels/conv_plane.h"
+#include "kernels/cudnn_graph.h"
 #include "kernels/device.h"
 #include "kernels/gemm.h"
 #include "kernels/outer.h"
@@ -13,7 +14,8 @@
 /// G [examples * out_area, filters], gy transposed. A group of examples is a run of such rows. They
 /// are made in scratch memory, for one convolution group and as many examples at a time as it
 /// takes; this costs writing and reading taps * out_area elements an example. Depthwise
-/// convolutions have kernels of their own.
+/// convolutions have kernels of their own; cuDNN, which knows no groups of examples, does the sum
+/// over all of them where it has a plan.
 namespace minnow::cuda {
 namespace {
 
@@ -277,12 +279,25 @@ void for_each_run(const Problem<T>& p, const Segments& s, F f, G alone) {
   }
 }
 
+/// The sum over all examples by cuDNN, false where it has no plan. cuDNN overwrites: what is to be
+/// added to comes afterwards, a pass over the weight's size.
+template <class T>
+bool add_up_by_cudnn(const Problem<T>& p, Wide<T> beta, Wide<T>* sum) {
+  if (beta == 0) return cudnn_weight_sum(p.shape, p.x, p.gy, sum);
+  const Scratch part(p.size() * static_cast<int64_t>(sizeof(Wide<T>)));
+  if (!cudnn_weight_sum(p.shape, p.x, p.gy, part.as<Wide<T>>())) return false;
+  MINNOW_LAUNCH(grid_for(p.size()), block_threads, 0, add_parts_kernel<Wide<T>>, int64_t{1},
+                p.size(), part.as<Wide<T>>(), beta, sum);
+  return true;
+}
+
 }  // namespace
 
 template <class T>
 void conv_sum(const ConvShape& shape, const T* x, const T* gy, Wide<T> beta, Wide<T>* sum) {
   const Problem<T> p{shape, x, gy};
   if (shape.depthwise()) return add_up_depthwise(p, Weights{}, beta, sum);
+  if (add_up_by_cudnn(p, beta, sum)) return;
   add_up(p, 0, shape.batch, Weights{}, beta, sum);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
+#include <cudnn_backend.h>
 
 /// For the sources that call CUDA's run time and libraries themselves.
 namespace minnow::cuda {
@@ -10,6 +11,7 @@ namespace minnow::cuda {
 /// cuBLASLt answers in the type of cuBLAS.
 void check_status(cudaError_t status, const char* call, const char* file, int line);
 void check_status(cublasStatus_t status, const char* call, const char* file, int line);
+void check_status(cudnnStatus_t status, const char* call, const char* file, int line);
 
 }  // namespace minnow::cuda
 

@@ -46,7 +46,7 @@ mkdir "$new/pack"
 mapfile -t direct < <(depends "${build_packages[@]}")
 mapfile -t indirect < <(depends "${direct[@]}")
 (cd "$new/deb" && apt-get -qq download "${build_packages[@]}" "${direct[@]}" "${indirect[@]}") ||
-  die 'apt-get could not fetch the packages; `apt-get update` first?'
+  die "apt-get could not fetch the packages; 'apt-get update' first?"
 for package in "$new"/deb/*.deb; do
   dpkg -x "$package" "$new/pack"
   package=${package##*/}
@@ -55,7 +55,7 @@ done | sed 's/%3a/:/' >"$new/pack/PACK"
 
 usr=$new/pack/usr
 mv "$usr/share/cmake" "$usr/share/nlohmann_json" "$new" 2>/dev/null || true
-rm -rf "$usr/share" "$usr/bin" "$usr/src" "$new/pack/etc" "$usr"/lib/*/libstb.* "$usr"/lib/*/pkgconfig
+(cd "$usr" && rm -rf share bin src ../etc lib/*/libstb.* lib/*/pkgconfig)
 mkdir "$usr/share"
 for kept in "$new/cmake" "$new/nlohmann_json"; do
   if [[ -e $kept ]]; then mv "$kept" "$usr/share"; fi

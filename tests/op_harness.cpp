@@ -96,15 +96,15 @@ void float32_gradients_match_float64(const Sample& sample) {
 }
 
 /// In bfloat16 everything is computed in float32 from rounded inputs. What is rounded to bfloat16
-/// again, half a unit each: the output; and of a gradient, what the forward pass has kept, what
-/// passes between two kernels of the op, and the result.
+/// again, half a unit each: a product before its bias, and the output; and of a gradient, what the
+/// forward pass has kept, what passes between two kernels of the op, and the result.
 void bfloat16_matches_float64(const Sample& sample) {
   OpRun exact(sample, DType::float64, DType::bfloat16);
   OpRun narrow(sample, DType::bfloat16, DType::bfloat16);
   constexpr double half_unit = 0x1p-8;
   const Tensor expected = exact.forward();
   expect_close(narrow.forward(), expected,
-               half_unit * largest(expected) + rounding(sample.terms, largest(expected), eps32),
+               2 * half_unit * largest(expected) + rounding(sample.terms, largest(expected), eps32),
                "output");
   const Gradients a = exact.gradients(), b = narrow.gradients();
   for (size_t i = 0; i < a.inputs.size(); ++i) {

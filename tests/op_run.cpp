@@ -48,7 +48,7 @@ OpRun::OpRun(const Sample& sample, DType dtype, DType exact_in)
   for (Tensor& x : inputs) x = on_device(rounded(x));
   for (const Shape& shape : sample.parameters) {
     Parameter p = random_parameter(fmt::format("p{}", seed), shape, seed, DType::float32);
-    p.value = on_device(p.value.to(wide(dtype)));
+    p.value = on_device(p.value.to(exact_in_).to(wide(dtype)));
     parameters.push_back(std::move(p));
     ++seed;
   }

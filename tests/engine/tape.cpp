@@ -11,7 +11,13 @@ namespace minnow::test {
 namespace {
 
 Tensor ones(const Shape& shape) {
-  return Tensor::full(shape, 1, DType::float64);
+  return Tensor::full(shape, 1, DType::float64, test_device());
+}
+
+Parameter weight() {
+  Parameter w = random_parameter("w", {3, 2}, 1);
+  w.value = on_device(w.value);
+  return w;
 }
 
 TEST(Tape, GradientsOfSharedValuesDoNotRunIntoEachOther) {
@@ -29,7 +35,7 @@ TEST(Tape, GradientsOfSharedValuesDoNotRunIntoEachOther) {
 
 TEST(Tape, AValueUsedThreeTimes) {
   Tape tape;
-  const Var x = tape.leaf(Tensor::full({2}, 5, DType::float64));
+  const Var x = tape.leaf(on_device(Tensor::full({2}, 5, DType::float64)));
   SumSink sink;
   tape.backward(mul(mul(x, x), x), ones({2}), sink);
   EXPECT_EQ(tape.gradient(x).to_vector<double>(), (std::vector<double>{75, 75}));
@@ -46,25 +52,25 @@ TEST(Tape, WhatTheLossDoesNotReachHasNoGradient) {
 }
 
 TEST(Tape, FreesWhatItSavedAsItGoes) {
-  constexpr int64_t n = 1 << 20, bytes = n * 8, layers = 6;
-  const int64_t before = memory_stats(Device::cpu()).in_use;
+  constexpr int64_t n = 1 << 16, bytes = n * 8, layers = 6;
+  const int64_t before = memory_stats(test_device()).in_use;
   Tape tape;
   Var y = tape.leaf(ones({1, n}));
   for (int64_t i = 0; i < layers; ++i) y = sigmoid(y);  // each saves its input
-  const int64_t recorded = memory_stats(Device::cpu()).in_use - before;
+  const int64_t recorded = memory_stats(test_device()).in_use - before;
   EXPECT_GE(recorded, layers * bytes);
-  reset_peak_memory(Device::cpu());
+  reset_peak_memory(test_device());
   SumSink sink;
   tape.backward(y, ones({1, n}), sink);
   // The gradient replaces what was saved, one layer at a time: never more than two beside the saved
   // ones.
-  EXPECT_LE(memory_stats(Device::cpu()).peak - before, recorded + 2 * bytes);
+  EXPECT_LE(memory_stats(test_device()).peak - before, recorded + 2 * bytes);
   y = Var();
-  EXPECT_LE(memory_stats(Device::cpu()).in_use - before, 2 * bytes);
+  EXPECT_LE(memory_stats(test_device()).in_use - before, 2 * bytes);
 }
 
 TEST(Tape, EvaluationRecordsNothing) {
-  const Parameter w = random_parameter("w", {3, 2}, 1);
+  const Parameter w = weight();
   Tape tape(Tape::Mode::evaluate);
   const Var y = linear(tape.leaf(ones({4, 2})), w);
   EXPECT_FALSE(y.slot().wanted());
@@ -81,7 +87,7 @@ TEST(Tape, SeedMustLookLikeTheLoss) {
 }
 
 TEST(Tape, FrozenParametersAreNotHandedOver) {
-  Parameter w = random_parameter("w", {3, 2}, 1);
+  Parameter w = weight();
   w.trainable = false;
   Tape tape;
   const Var x = tape.leaf(ones({4, 2}));

@@ -7,10 +7,18 @@
 #include <limits>
 #include <numeric>
 
+#include "tests/device.h"
 #include "tests/expect_error.h"
 
 namespace minnow {
 namespace {
+
+using test::on_cpu;
+using test::on_device;
+using test::test_device;
+
+constexpr DType dtypes[] = {DType::float32, DType::float64, DType::bfloat16, DType::int64,
+                            DType::uint8};
 
 Tensor counting(const Shape& shape) {
   std::vector<float> values(static_cast<size_t>(numel(shape)));
@@ -78,7 +86,7 @@ TEST(Tensor, Reshape) {
 }
 
 TEST(Tensor, SliceSharesMemory) {
-  const Tensor t = counting({4, 3});
+  const Tensor t = on_device(counting({4, 3}));
   const Tensor rows = t.slice(1, 3);
   EXPECT_EQ(rows.shape(), (Shape{2, 3}));
   EXPECT_EQ(rows.to_vector<float>(), (std::vector<float>{3, 4, 5, 6, 7, 8}));
@@ -97,20 +105,20 @@ TEST(Tensor, SliceSharesMemory) {
 TEST(Tensor, ASliceKeepsTheMemoryAlive) {
   Tensor rows;
   {
-    const Tensor t = counting({4, 3});
+    const Tensor t = on_device(counting({4, 3}));
     rows = t.slice(2, 4);
   }
   EXPECT_EQ(rows.to_vector<float>(), (std::vector<float>{6, 7, 8, 9, 10, 11}));
 }
 
 TEST(Tensor, FillItemAndCopy) {
-  for (DType dtype :
-       {DType::float32, DType::float64, DType::bfloat16, DType::int64, DType::uint8}) {
-    const Tensor t = Tensor::full({1, 1}, 3, dtype);
+  for (DType dtype : dtypes) {
+    const Tensor t = Tensor::full({1, 1}, 3, dtype, test_device());
     EXPECT_EQ(t.dtype(), dtype);
+    EXPECT_EQ(t.device(), test_device());
     EXPECT_EQ(t.item(), 3) << to_string(dtype);
-    Tensor::zeros({1, 1}, dtype).copy_from(t);
-    const Tensor copy = Tensor::zeros({1, 1}, dtype);
+    const Tensor copy = Tensor::zeros({1, 1}, dtype, test_device());
+    EXPECT_EQ(copy.item(), 0);
     copy.copy_from(t);
     EXPECT_EQ(copy.item(), 3);
   }
@@ -120,12 +128,40 @@ TEST(Tensor, FillItemAndCopy) {
   expect_error([&] { t.copy_from(Tensor::zeros({2, 3}, DType::float64)); }, {"float64", "float32"});
 }
 
+TEST(Tensor, FromDeviceToDevice) {
+  for (DType dtype : dtypes) {
+    const Tensor here = counting({3, 2}).to(dtype), there = on_device(here);
+    EXPECT_EQ(there.device(), test_device());
+    EXPECT_EQ(there.dtype(), dtype);
+    EXPECT_EQ(there.shape(), here.shape());
+    EXPECT_EQ(there.to(test_device()).raw(), there.raw());  // where it is already
+    const Tensor back = on_cpu(there.slice(1, 3));
+    EXPECT_EQ(back.to(DType::float32).to_vector<float>(), (std::vector<float>{2, 3, 4, 5}));
+    there.slice(0, 1).copy_from(here.slice(2, 3));
+    EXPECT_EQ(on_cpu(there).to(DType::float32).to_vector<float>(),
+              (std::vector<float>{4, 5, 2, 3, 4, 5}));
+  }
+  const Tensor nothing = on_device(Tensor::zeros({3, 0}));
+  EXPECT_EQ(on_cpu(nothing).shape(), (Shape{3, 0}));
+  const Tensor one = on_device(counting({4}));
+  test::set_element(one, 2, 9.0f);
+  EXPECT_EQ(one.to_vector<float>(), (std::vector<float>{0, 1, 9, 3}));
+}
+
+TEST(Tensor, PinnedMemoryIsTheHosts) {
+  const Tensor t = Tensor::pinned({2, 3}, DType::float32);
+  EXPECT_TRUE(t.device().is_cpu());
+  t.copy_from(on_device(counting({2, 3})));
+  EXPECT_EQ(t.data<float>()[5], 5);
+  EXPECT_EQ(on_device(t).to_vector<float>(), (std::vector<float>{0, 1, 2, 3, 4, 5}));
+}
+
 TEST(Tensor, Conversion) {
-  const Tensor t = Tensor::from(std::vector<double>{-2.75, 0.1, 3.0}, {3});
+  const Tensor t = on_device(Tensor::from(std::vector<double>{-2.75, 0.1, 3.0}, {3}));
   EXPECT_EQ(t.to(DType::float64).raw(), t.raw());
   EXPECT_EQ(t.to(DType::float32).to_vector<float>(), (std::vector<float>{-2.75f, 0.1f, 3.0f}));
   EXPECT_EQ(t.to(DType::int64).to_vector<int64_t>(), (std::vector<int64_t>{-2, 0, 3}));
-  const Tensor bytes = Tensor::from(std::vector<uint8_t>{0, 128, 255}, {3});
+  const Tensor bytes = on_device(Tensor::from(std::vector<uint8_t>{0, 128, 255}, {3}));
   EXPECT_EQ(bytes.to(DType::float32).to_vector<float>(), (std::vector<float>{0, 128, 255}));
   const Tensor half = t.to(DType::bfloat16);
   EXPECT_EQ(half.nbytes(), 6);
@@ -176,7 +212,20 @@ TEST(Tensor, DispatchKnowsTheFloatingTypes) {
   EXPECT_EQ(dispatch_float("op", Tensor::zeros({1}, DType::float64),
                            [](auto zero) { return sizeof(zero); }),
             8u);
-  expect_error([] { dispatch_float("gelu", DType::int64, [](auto) {}); }, {"gelu", "int64"});
+  expect_error([] { dispatch_float("gelu", Tensor::zeros({1}, DType::int64), [](auto) {}); },
+               {"gelu: computes in float32 or float64; got int64"});
+}
+
+TEST(Tensor, OnlyAGpuComputesInBfloat16) {
+  const auto size = [](const Tensor& x) {
+    return dispatch_float("gelu", x, [](auto zero) { return sizeof(zero); });
+  };
+  const Tensor t = Tensor::zeros({1}, DType::bfloat16);
+  expect_error([&] { size(t); }, {"gelu: computes in float32 or float64; got bfloat16"});
+  if (test_device().is_cuda()) {
+    EXPECT_EQ(size(on_device(t)), 2u);
+  }
+  expect_error([&] { dispatch_wide("sum", on_device(t), [](auto) {}); }, {"sum", "bfloat16"});
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "tests/device.h"
 #include "tests/grouped/problem.h"
 
 namespace minnow::test {

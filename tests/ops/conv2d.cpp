@@ -50,6 +50,19 @@ Sample sample(std::string label, Shape x, Shape w, Conv2dOptions o = {}, bool bi
   return s;
 }
 
+/// One weight used twice: its gradient is a sum that goes on.
+Sample twice_sample(Shape x, Shape w, Conv2dOptions o) {
+  Sample s = sample("twice", x, w, o, false);
+  s.forward = [=](Tape&, const Vars& v, const ParameterRefs& p, int64_t, int64_t) {
+    return conv2d(conv2d(v[0], *p[0], nullptr, o), *p[0], nullptr, o);
+  };
+  s.reference = [=](const Tensors& v, const Tensors& p) {
+    return reference(reference(v[0], p[0], {}, o), p[0], {}, o);
+  };
+  s.terms *= 2;
+  return s;
+}
+
 void refuse(Tape& tape, Shape x, Shape w, Conv2dOptions o = {}, Shape bias = {4}) {
   const Parameter weight = random_parameter("w", w, 1), b = random_parameter("b", bias, 2);
   conv2d(tape.leaf(random_normal(x, 3)), weight, &b, o);
@@ -59,26 +72,33 @@ using Options = Conv2dOptions;
 
 const RegisterOp conv2d_case{{
     .name = "conv2d",
-    .samples = {sample("same", {3, 2, 5, 4}, {3, 2, 3, 3}, Options{.padding = 1}),
-                sample("valid", {3, 2, 5, 7}, {4, 2, 2, 3}, {}, false),
-                sample("stride", {4, 3, 7, 6}, {2, 3, 3, 3}, Options{.stride = 2, .padding = 1}),
-                sample("dilation", {2, 2, 7, 8}, {3, 2, 3, 2},
-                       Options{.stride = 1, .padding = 2, .dilation = 3}),
-                sample("groups", {3, 6, 4, 5}, {4, 3, 3, 3}, Options{.padding = 1, .groups = 2}),
-                sample("pointwise", {5, 3, 3, 4}, {4, 3, 1, 1}),
-                sample("pointwise_groups", {3, 4, 2, 3}, {6, 2, 1, 1}, Options{.groups = 2}),
-                sample("pointwise_stride", {3, 3, 5, 4}, {2, 3, 1, 1}, Options{.stride = 2}),
-                sample("depthwise", {4, 3, 5, 6}, {3, 1, 3, 3}, Options{.padding = 1, .groups = 3}),
-                sample("depthwise_twice", {3, 2, 6, 7}, {4, 1, 3, 5},
-                       Options{.stride = 2, .padding = 2, .dilation = 1, .groups = 2}),
-                sample("depthwise_dilation", {2, 2, 7, 7}, {2, 1, 3, 3},
-                       Options{.stride = 3, .padding = 1, .dilation = 2, .groups = 2}, false),
-                sample("one_channel", {3, 1, 4, 5}, {2, 1, 3, 2}, Options{.padding = 1}),
-                sample("all_padding", {2, 2, 1, 1}, {2, 2, 3, 3},
-                       Options{.stride = 2, .padding = 3}),
-                sample("one_row", {3, 2, 1, 6}, {3, 2, 1, 3}, Options{}),
-                sample("one_column", {3, 2, 6, 1}, {3, 2, 3, 1}, Options{.stride = 2}),
-                sample("one_example", {1, 2, 4, 4}, {3, 2, 3, 3}, Options{.padding = 1})},
+    .samples =
+        {sample("same", {3, 2, 5, 4}, {3, 2, 3, 3}, Options{.padding = 1}),
+         sample("valid", {3, 2, 5, 7}, {4, 2, 2, 3}, {}, false),
+         sample("stride", {4, 3, 7, 6}, {2, 3, 3, 3}, Options{.stride = 2, .padding = 1}),
+         sample("dilation", {2, 2, 7, 8}, {3, 2, 3, 2},
+                Options{.stride = 1, .padding = 2, .dilation = 3}),
+         sample("groups", {3, 6, 4, 5}, {4, 3, 3, 3}, Options{.padding = 1, .groups = 2}),
+         sample("pointwise", {5, 3, 3, 4}, {4, 3, 1, 1}),
+         sample("pointwise_groups", {3, 4, 2, 3}, {6, 2, 1, 1}, Options{.groups = 2}),
+         sample("pointwise_stride", {3, 3, 5, 4}, {2, 3, 1, 1}, Options{.stride = 2}),
+         sample("depthwise", {4, 3, 5, 6}, {3, 1, 3, 3}, Options{.padding = 1, .groups = 3}),
+         sample("depthwise_twice", {3, 2, 6, 7}, {4, 1, 3, 5},
+                Options{.stride = 2, .padding = 2, .dilation = 1, .groups = 2}),
+         sample("depthwise_dilation", {2, 2, 7, 7}, {2, 1, 3, 3},
+                Options{.stride = 3, .padding = 1, .dilation = 2, .groups = 2}, false),
+         sample("one_channel", {3, 1, 4, 5}, {2, 1, 3, 2}, Options{.padding = 1}),
+         sample("all_padding", {2, 2, 1, 1}, {2, 2, 3, 3}, Options{.stride = 2, .padding = 3}),
+         sample("one_row", {3, 2, 1, 6}, {3, 2, 1, 3}, Options{}),
+         sample("one_column", {3, 2, 6, 1}, {3, 2, 3, 1}, Options{.stride = 2}),
+         sample("one_example", {1, 2, 4, 4}, {3, 2, 3, 3}, Options{.padding = 1}),
+         sample("seven", {2, 2, 4, 5}, {1, 2, 7, 7}, Options{.stride = 2, .padding = 3}),
+         sample("everything", {2, 4, 5, 4}, {4, 2, 3, 3},
+                Options{.stride = 2, .padding = 2, .dilation = 2, .groups = 2}),
+         // Channels that fill 16 bytes, of float and of bfloat16: libraries have faster ways.
+         sample("four_channels", {2, 4, 4, 4}, {4, 4, 3, 3}, Options{.padding = 1}, false),
+         sample("eight_channels", {2, 8, 2, 3}, {8, 8, 2, 2}),
+         twice_sample({2, 2, 4, 3}, {2, 2, 3, 3}, Options{.padding = 1})},
     .errors =
         {{"conv2d: x must be [B, C, H, W]; got [2, 3, 4]",
           [](Tape& tape) { refuse(tape, {2, 3, 4}, {4, 3, 1, 1}); }},

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "kernels/random.h"
+#include "tests/device.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
 
@@ -15,26 +16,29 @@ namespace minnow {
 namespace {
 
 using test::Golden;
+using test::on_cpu;
+using test::on_device;
 
-/// Parameters with addresses that stay.
+/// Parameters on the test device, with addresses that stay.
 struct Model {
   std::vector<std::unique_ptr<Parameter>> owned;
   Parameters parameters;
 
-  void add(Tensor value, bool decay = true, bool trainable = true) {
+  void add(const Tensor& value, bool decay = true, bool trainable = true) {
     const std::string name = fmt::format("p{}", owned.size());
     owned.push_back(
-        std::make_unique<Parameter>(Parameter{name, std::move(value), trainable, decay}));
+        std::make_unique<Parameter>(Parameter{name, on_device(value), trainable, decay}));
     parameters.push_back(owned.back().get());
   }
   std::vector<Tensor> values() const {
     std::vector<Tensor> copies;
-    for (const auto& p : owned) copies.push_back(p->value.clone());
+    for (const auto& p : owned) copies.push_back(on_cpu(p->value).clone());
     return copies;
   }
 };
 
-bool same_bits(const Tensor& a, const Tensor& b) {
+bool same_bits(const Tensor& x, const Tensor& y) {
+  const Tensor a = on_cpu(x), b = on_cpu(y);
   return a.dtype() == b.dtype() && a.shape() == b.shape() &&
          std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
 }
@@ -45,7 +49,7 @@ Tensor random_tensor(Shape shape, uint64_t seed, DType dtype = DType::float32) {
   for (int64_t i = 0; i < t.numel(); ++i) {
     t.data<float>()[i] = static_cast<float>(random.uniform(-1, 1));
   }
-  return t.to(dtype);
+  return on_device(t.to(dtype));
 }
 
 /// Bounds on what rounding does in the cases of optim.safetensors, where |update| lies in [0.5, 2],
@@ -87,7 +91,7 @@ struct Bounds {
 };
 
 double largest_difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.to(DType::float64), y = b.to(DType::float64);
+  const Tensor x = on_cpu(a).to(DType::float64), y = on_cpu(b).to(DType::float64);
   double largest = x.shape() == y.shape() ? 0 : HUGE_VAL;
   for (int64_t i = 0; i < x.numel() && largest < HUGE_VAL; ++i) {
     const double difference = std::abs(x.data<double>()[i] - y.data<double>()[i]);
@@ -127,7 +131,7 @@ class OptimizerGolden : public testing::TestWithParam<Case> {
     for (size_t k = 0; k < lrs.size(); ++k) {
       std::vector<Tensor> update;
       for (int i = 0; i < 4; ++i)
-        update.push_back(golden.at(fmt::format("s{}.p{}", k, i)).to(dtype));
+        update.push_back(on_device(golden.at(fmt::format("s{}.p{}", k, i)).to(dtype)));
       update.emplace_back();
       optimizer.step(update, lrs[k]);
     }
@@ -228,7 +232,10 @@ TEST(Optimizer, AnElementMovesAsItDoesAlone) {
     const auto update = updates_of(model, 0);
     Optimizer(model.parameters, config).step(update, 0.01);
     for (size_t t = 0; t < start.size(); ++t) {
-      for (int64_t i = 0; i<start[t].numel(); i += i % 4096> 4090 || i < 10 ? 1 : 7) {
+      // On a GPU every element costs a few waits.
+      const int64_t far = test::test_device().is_cuda() ? 97 : 7;
+      const auto stride = [=](int64_t i) { return i % 4096 > 4090 || i < 10 ? 1 : far; };
+      for (int64_t i = 0; i < start[t].numel(); i += stride(i)) {
         const auto one = [i](const Tensor& x) {
           return x.reshape({x.numel()}).slice(i, i + 1).clone();
         };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/files.h"
+#include "tests/device.h"
 
 namespace minnow::test {
 
@@ -60,11 +61,12 @@ inline Ended run_minnow(const std::filesystem::path& folder, std::vector<std::st
 }
 
 /// Settings of a run that takes a fraction of a second: 96 pictures of 8 x 8 and a two-layer
-/// perceptron. 32 a batch make 3 steps an epoch.
+/// perceptron, on the test device. 32 a batch make 3 steps an epoch.
 inline std::vector<std::string> tiny(std::vector<std::string> more = {}) {
-  std::vector<std::string> all{"data.image=8",   "data.train_size=96", "data.test_size=40",
-                               "model.name=mlp", "model.hidden=[16]",  "train.batch=32",
-                               "clip.tau=32"};
+  std::vector<std::string> all{"data.image=8",      "data.train_size=96",
+                               "data.test_size=40", "model.name=mlp",
+                               "model.hidden=[16]", "train.batch=32",
+                               "clip.tau=32",       "device=" + std::string(test_device().name())};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }

@@ -8,6 +8,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "tests/device.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
 #include "tests/temporary_folder.h"
@@ -46,10 +47,8 @@ void expect_same_bits(const std::vector<NamedTensor>& a, const std::vector<Named
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     ASSERT_EQ(a[i].tensor.shape(), b[i].tensor.shape());
-    EXPECT_EQ(std::memcmp(a[i].tensor.raw(), b[i].tensor.raw(),
-                          static_cast<size_t>(a[i].tensor.nbytes())),
-              0)
-        << a[i].name;
+    const Tensor x = test::on_cpu(a[i].tensor), y = test::on_cpu(b[i].tensor);
+    EXPECT_EQ(std::memcmp(x.raw(), y.raw(), static_cast<size_t>(x.nbytes())), 0) << a[i].name;
   }
 }
 
@@ -138,7 +137,8 @@ TEST(Trainer, WavesMeetTheSameDropout) {
   };
   const auto whole = with("train.wave=0", "a"), waves = with("train.wave=8", "b");
   for (size_t i = 0; i < whole.size(); ++i) {
-    EXPECT_LT(test::relative_error(waves[i].tensor, whole[i].tensor), 1e-5) << whole[i].name;
+    EXPECT_LT(test::relative_error(waves[i].tensor, test::on_cpu(whole[i].tensor)), 1e-5)
+        << whole[i].name;
   }
 }
 
@@ -274,13 +274,10 @@ TEST(Records, LabelRank) {
 
 TEST(Records, FiniteLossLeavesBrokenMicroBatchesOut) {
   const double inf = std::numeric_limits<double>::infinity();
-  GroupedStep step;
-  step.losses = Tensor::from(std::vector<float>{1, 2, 100, 6}, {4});
+  const Tensor losses = Tensor::from(std::vector<float>{1, 2, 100, 6}, {4});
   const Grouping groups = Grouping::sizes(std::vector<int64_t>{2, 1, 1});
-  step.groups.norms = {1, inf, 2};
-  EXPECT_DOUBLE_EQ(finite_loss(step, groups), 3);
-  step.groups.norms = {inf, inf, inf};
-  EXPECT_TRUE(std::isnan(finite_loss(step, groups)));
+  EXPECT_DOUBLE_EQ(finite_loss(losses, {1, inf, 2}, groups), 3);
+  EXPECT_TRUE(std::isnan(finite_loss(losses, {inf, inf, inf}, groups)));
 }
 
 }  // namespace
