@@ -3,9 +3,9 @@
 
     python3 bench/beside.py build/release/bench_step ../shared/peers/vit_step.py [--python PYTHON] [--rounds N]
 
-The peer is any program that takes --rows, --rounds, --batch, --image, --micro and --device and prints one JSON line a row with "row" and
-"ms" (median). Both get the whole machine, one after the other, N times; every figure is the median over the rounds, so that a
-machine whose speed drifts treats both alike.
+The peer is any program that takes --rows, --rounds, --batch, --image, --micro and --device and prints one JSON line a
+row with "row" and "ms" (median). Both get the whole machine, one after the other, N times; every figure is the median
+over the rounds, so that a machine whose speed drifts treats both alike.
 """
 import argparse
 import json
@@ -28,7 +28,7 @@ def ours(program, image, device):
 
 def theirs(python, peer, image, device, rows):
     # A step takes milliseconds on a GPU, where more of them cost nothing.
-    rounds = "3" if device == "cpu" else "30"
+    rounds = "3" if device == "cpu" else "10"
     command = [python, peer, "--batch", "64", "--image", str(image), "--rounds", rounds, "--rows", rows, "--micro", "8",
                "--device", device]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

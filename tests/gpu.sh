@@ -23,6 +23,7 @@ bench/results/DEVICE-DATE. In the environment:
   MINNOW_GPU_FILTER=PATTERN        which tests the sanitizers run, as --gtest_filter
   MINNOW_GPU_SHARDS=N              how many processes share the tests
   MINNOW_GPU_PEER=FILE, MINNOW_GPU_PYTHON=PYTHON   what `beside` compares with, and its interpreter
+  MINNOW_GPU_ARCH=90               compute capability to build for, instead of what the GPU reports
   MINNOW_PACK=DIR                  the pack, by default build/pack
 TEXT
 }
@@ -35,7 +36,7 @@ python=${MINNOW_GPU_PYTHON:-python3}
 skipped=77
 stages=(build tests train bench beside memcheck racecheck)
 # tests, train, bench and beside fit ten minutes together.
-declare -A limits=([build]=900 [tests]=210 [train]=90 [bench]=180 [beside]=110 [memcheck]=560 [racecheck]=560)
+declare -A limits=([build]=900 [tests]=200 [train]=90 [bench]=150 [beside]=150 [memcheck]=560 [racecheck]=560)
 
 say() { printf 'dev gpu: %s\n' "$1"; }
 die() {
@@ -83,7 +84,7 @@ for root in u.find_spec("nvidia").submodule_search_locations: print(root)' 2>/de
 one() {
   local pattern=$1
   shift
-  (($#)) && find -L "$@" -name "$pattern" 2>/dev/null | LC_ALL=C sort | head -n 1
+  if (($#)); then find -L "$@" -name "$pattern" 2>/dev/null | LC_ALL=C sort | head -n 1 || true; fi
 }
 
 # Sets cuda_options, and what programs need to find their libraries.
@@ -125,22 +126,30 @@ take_binaries() {
   mkdir -p "$build" "$folder"
   cp "$pack"/bin/minnow* "$pack"/bin/bench_* "$build"
   cp "$pack"/bin/minnow "$folder"
+  sources >"$build/SOURCES"
   say "the pack's programs, made of these sources"
 }
 
+# What was built of the same sources serves, although copying them here may have made them look newer.
+is_built() { [[ -x $build/minnow_tests && -e $build/SOURCES && $(<"$build/SOURCES") == "$(sources)" ]]; }
+
 stage_build() {
+  if is_built; then say 'built before, of the same sources' && return; fi
   if [[ ! -e $build/CMakeCache.txt ]] && take_binaries; then return; fi
-  local tool launcher=()
+  local tool launcher=() arch=${MINNOW_GPU_ARCH:-}
   if ! has nvcc; then
     [[ -x $build/minnow_tests ]] || die 'nvcc is missing, and nothing was built before'
-    say 'no nvcc here: what was built before is used'
+    say 'no nvcc here, and other sources than those last built; what was built is used all the same'
     return
   fi
   for tool in cmake ninja c++; do has "$tool" || die "$tool is missing"; done
   if has ccache; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
   # Another compiler than ours has other warnings, which are not what is tried here.
-  cmake --preset gpu --compile-no-warning-as-error "${launcher[@]}" "${cuda_options[@]}" &&
-    cmake --build "$build" --target minnow minnow_tests benchmarks -j "$(nproc)"
+  [[ $arch ]] || arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+  rm -f "$build/SOURCES"
+  cmake --preset gpu --compile-no-warning-as-error -DMINNOW_CUDA_ARCHITECTURES="$arch-real" "${launcher[@]}" \
+    "${cuda_options[@]}" &&
+    cmake --build "$build" --target minnow minnow_tests benchmarks -j "$(nproc)" && sources >"$build/SOURCES"
 }
 
 # shards STAGE COMMAND...: the tests that the command names, shared out among some processes.
@@ -157,6 +166,7 @@ shards() {
   for i in "${!pids[@]}"; do
     wait "${pids[i]}" || { status=$? && printf 'process %d of %d ended with status %d\n' $((i + 1)) "$count" $status; }
   done
+  if ((status == 0 && $(count_lines '\[       OK \]' "$stage") == 0)); then printf 'no test was run\n' && status=1; fi
   return "$status"
 }
 
@@ -167,13 +177,13 @@ report_shards() {
     [[ -e $log ]] || continue
     # The line that names the test in hand, where the process did not come to its end.
     if ! grep -q '^\[==========\] .* ran\.' "$log"; then
-      last=$(grep -E '^\[ RUN ' "$log" | tail -n 1)
+      last=$(grep -E '^\[ RUN ' "$log" | tail -n 1 || true)
       printf 'not finished; last: %s\n' "${last:-nothing was run}"
       tail -n 15 "$log"
     fi
     # Failures and the sanitizers' findings, with what they say.
     awk '/^\[ RUN/ { text = $0; next } /^\[  FAILED  \] .*\(.* ms\)$/ { print text; print; text = ""; next }
-         /^\[/ { text = ""; next } { text = text "\n" $0 }' "$log" | head -n 400
+         /^\[/ { text = ""; next } { text = text "\n" $0 }' "$log" | head -n 400 || true
     grep -E '^=========' "$log" | head -n 200 || true
   done
   printf '%d passed, %d failed, %d skipped\n' "$(count_lines '\[       OK \]' "$stage")" \
@@ -195,7 +205,7 @@ stage_racecheck() { sanitize racecheck; }
 
 # The run that `train` repeats: a small ViT that learns 64 pictures by heart. Plain gradient descent with momentum, as
 # Adam's first steps are the signs of gradients, whose rounding near zero no bound on the update covers.
-train_batch=64 train_patch=4 train_dim=64 train_depth=4 train_tokens=65 train_lr=0.01
+train_batch=64 train_patch=4 train_dim=64 train_depth=4 train_tokens=65 train_lr=0.003
 train_keys=(seed=1 data.name=shapes data.train_size=64 data.test_size=64 data.workers=0 model.name=vit
   model.patch="$train_patch" model.dim="$train_dim" model.depth="$train_depth" model.heads=4 train.steps=50
   train.batch="$train_batch" train.eval_every=0 optim.name=sgd optim.momentum=0.9 schedule.name=constant
@@ -347,7 +357,7 @@ revision $commit, sources $(sources | head -c 12)
 ## minnow info
 
 \`\`\`
-$("$build/minnow" info 2>&1 || true)
+$("$build/minnow" info 2>/dev/null || printf 'no program was built')
 \`\`\`
 
 ## Commands
