@@ -1,20 +1,24 @@
 /// Every kernel at the shapes of a small ViT's step (B 64, T 65, D 192), as a share of what this
 /// machine can do: of its copy rate where the work is moving bytes, of its product rate where it is
 /// arithmetic. Both limits are measured at the start, in the same process. The ops come from the
-/// records that the tests use.
+/// records that the tests use; all runs on the device that MINNOW_TEST_DEVICE names.
 
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <cmath>
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "engine/groups.h"
 #include "engine/machine.h"
-#include "kernels/clip.h"
+#include "engine/memory.h"
 #include "kernels/launch.h"
 #include "kernels/optim.h"
 #include "kernels/outer.h"
 #include "kernels/reduce.h"
+#include "kernels/rescaled_sum.h"
 #include "tests/op_case.h"
 #include "tests/op_run.h"
 
@@ -24,8 +28,10 @@ namespace {
 using test::Work;
 
 double seconds(const std::function<void()>& run) {
+  synchronize(test::test_device());
   const auto start = std::chrono::steady_clock::now();
   run();
+  synchronize(test::test_device());
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -33,11 +39,11 @@ void report(benchmark::State& state, const Work& work, double total) {
   const double each = total / static_cast<double>(state.iterations());
   if (work.bytes > 0) {
     state.counters["GB_s"] = work.bytes / each / 1e9;
-    state.counters["of_copy"] = work.bytes / each / machine_rates().bytes;
+    state.counters["of_copy"] = work.bytes / each / machine_rates(test::test_device()).bytes;
   }
   if (work.flops > 0) {
     state.counters["GF_s"] = work.flops / each / 1e9;
-    state.counters["of_product"] = work.flops / each / machine_rates().flops;
+    state.counters["of_product"] = work.flops / each / machine_rates(test::test_device()).flops;
   }
 }
 
@@ -61,7 +67,7 @@ void add(const std::string& name, const Work& work, std::function<double()> time
 void add_op(const test::OpCase& op, const test::Sample& sample) {
   const auto run = std::make_shared<test::OpRun>(sample, DType::float32);
   add(op.name + "/" + sample.label + "/forward", sample.forward_work,
-      [run] { return seconds([&] { run->forward(); }); });
+      [run] { return run->time_forward(); });
   if (sample.backward_work.bytes == 0 && sample.backward_work.flops == 0) return;
   add(op.name + "/" + sample.label + "/backward", sample.backward_work,
       [run] { return run->time_backward(); });
@@ -69,57 +75,67 @@ void add_op(const test::OpCase& op, const test::Sample& sample) {
 
 /// The grouped kernels on a layer of `in` to `out` units, K groups of `rows` rows.
 void add_grouped(int64_t groups, int64_t rows, int64_t in, int64_t out) {
-  const Tensor a = test::random_normal({groups * rows, in}, 1, DType::float32);
-  const Tensor g = test::random_normal({groups * rows, out}, 2, DType::float32);
-  const Tensor sums = Tensor::zeros({groups, out, in}), sum = Tensor::zeros({out, in});
-  std::vector<int64_t> bounds;
-  for (int64_t j = 0; j <= groups; ++j) bounds.push_back(j * rows);
-  const std::vector<double> c(static_cast<size_t>(groups), 0.5);
-  const auto sumsq = std::make_shared<std::vector<double>>(static_cast<size_t>(groups));
+  using T = float;
+  const Device device = test::test_device();
+  const Tensor a = test::on_device(test::random_normal({groups * rows, in}, 1, DType::float32));
+  const Tensor g = test::on_device(test::random_normal({groups * rows, out}, 2, DType::float32));
+  const Tensor sums = Tensor::zeros({groups, out, in}, DType::float32, device);
+  const Tensor sum = Tensor::zeros({out, in}, DType::float32, device);
+  const Tensor c = Tensor::full({groups}, 0.5, DType::float64, device);
+  const Tensor sumsq = Tensor::zeros({groups}, DType::float64, device);
+  const auto grouping = std::make_shared<Grouping>(Grouping::runs(groups * rows, rows));
+  const Segments segments = grouping->segments(groups * rows, device);
   const double product = 2.0 * static_cast<double>(groups * rows * in * out);
   const double gradients = 4.0 * static_cast<double>(groups * in * out);
   const auto suffix = fmt::format("/K{}_m{}_{}x{}", groups, rows, in, out);
   const auto timed = [&](const std::string& name, Work work, std::function<void()> run) {
-    add(name + suffix, work, [run] { return seconds(run); });
+    add(name + suffix, work, [run, grouping] { return seconds(run); });
   };
   timed("outer_sum", {.flops = product}, [=] {
-    cpu::outer_sum(groups * rows, in, out, a.data<float>(), g.data<float>(), 0.0f,
-                   sum.data<float>());
+    MINNOW_ON(device, outer_sum<T>)
+    (groups * rows, in, out, a.data<T>(), g.data<T>(), 0.0f, sum.data<T>());
   });
   timed("outer_group_sums", {.bytes = gradients, .flops = product}, [=] {
-    cpu::outer_group_sums(groups, bounds.data(), in, out, a.data<float>(), g.data<float>(), 0.0f,
-                          sums.data<float>(), sumsq->data());
+    MINNOW_ON(device, outer_group_sums<T>)
+    (segments, in, out, a.data<T>(), g.data<T>(), 0.0f, sums.data<T>(), sumsq.data<double>());
   });
   timed("outer_group_sumsq", {.flops = product}, [=] {
-    cpu::outer_group_sumsq(groups, bounds.data(), in, out, a.data<float>(), g.data<float>(),
-                           sumsq->data());
+    MINNOW_ON(device, outer_group_sumsq<T>)
+    (segments, in, out, a.data<T>(), g.data<T>(), sumsq.data<double>());
   });
   timed("outer_weighted_sum", {.flops = product}, [=] {
-    cpu::outer_weighted_sum(groups, bounds.data(), in, out, a.data<float>(), g.data<float>(),
-                            c.data(), 0.0f, sum.data<float>());
+    MINNOW_KERNEL(device, outer_weighted_sum<T>)
+    (segments, in, out, a.data<T>(), g.data<T>(), c.data<double>(), 0.0f, sum.data<T>());
   });
   timed("rescaled_sum", {.bytes = gradients}, [=] {
-    cpu::rescaled_sum(groups, in * out, sums.data<float>(), c.data(), 0.0f, sum.data<float>());
+    MINNOW_ON(device, rescaled_sum<T>)
+    (groups, in * out, sums.data<T>(), c.data<double>(), 0.0f, sum.data<T>());
   });
   timed("segment_sums", {.bytes = 4.0 * static_cast<double>(groups * rows * out)}, [=] {
-    cpu::segment_sums(groups, bounds.data(), out, g.data<float>(), 0.0f, sums.data<float>(),
-                      sumsq->data());
+    MINNOW_ON(device, segment_sums<T>)
+    (segments, out, g.data<T>(), 0.0f, sums.data<T>(), sumsq.data<double>());
   });
 }
 
 void add_gram(int64_t groups, int64_t n) {
-  const Tensor x = test::random_normal({groups, n}, 1, DType::float32);
-  const auto products = std::make_shared<std::vector<double>>(static_cast<size_t>(groups * groups));
+  const Device device = test::test_device();
+  const Tensor x = test::on_device(test::random_normal({groups, n}, 1, DType::float32));
+  const Tensor products = Tensor::zeros({groups, groups}, DType::float64, device);
   add(fmt::format("gram/K{}_P{}", groups, n),
-      {.flops = 2.0 * static_cast<double>(groups * groups * n)},
-      [=] { return seconds([&] { cpu::gram(groups, n, x.data<float>(), products->data()); }); });
+      {.flops = 2.0 * static_cast<double>(groups * groups * n)}, [=] {
+        return seconds([&] {
+          MINNOW_ON(device, gram<float>)(groups, n, x.data<float>(), products.data<double>());
+        });
+      });
 }
 
 /// One fused step over n elements: reads parameter, gradient and two moments, writes all but the
 /// gradient.
 void add_adamw(int64_t n) {
-  const Tensor p = Tensor::zeros({n}), g = Tensor::full({n}, 0.1), m = Tensor::zeros({n}),
-               v = Tensor::zeros({n});
+  const Device device = test::test_device();
+  const auto array = [&](double value) { return Tensor::full({n}, value, DType::float32, device); };
+  const Tensor p = array(0), g = array(0.1), m = array(0), v = array(0);
+  const Tensor taken = Tensor::zeros({1}, DType::int64, device);
   add(fmt::format("adamw/{}", n), {.bytes = 28.0 * static_cast<double>(n)}, [=] {
     return seconds([&] {
       const OptimTensor<float> one{.n = n,
@@ -128,12 +144,15 @@ void add_adamw(int64_t n) {
                                    .m = m.data<float>(),
                                    .v = v.data<float>(),
                                    .shrink = 0.9999f};
-      cpu::adam<float>(std::span(&one, 1), {.rest1 = 0.1f,
-                                            .beta2 = 0.999f,
-                                            .rest2 = 0.001f,
-                                            .step_size = 1e-3f,
-                                            .scale2 = 1,
-                                            .eps = 1e-8f});
+      const AdamStep<float> step{.rest1 = 0.1f,
+                                 .beta2 = 0.999f,
+                                 .rest2 = 0.001f,
+                                 .eps = 1e-8f,
+                                 .lr = 1e-3,
+                                 .log_beta1 = std::log(0.9),
+                                 .log_beta2 = std::log(0.999)};
+      MINNOW_ON(device, adam<float>)
+      (std::span(&one, 1), step, StepGate{.taken = taken.data<int64_t>()});
     });
   });
 }
@@ -145,8 +164,10 @@ int main(int argc, char** argv) {
   using namespace minnow;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  fmt::print("limits of this machine: products {:.0f} GF/s, copies {:.1f} GB/s, {} threads\n",
-             machine_rates().flops / 1e9, machine_rates().bytes / 1e9, omp_get_max_threads());
+  const MachineRates& limits = machine_rates(test::test_device());
+  fmt::print("limits of this {}: products {:.0f} GF/s, copies {:.1f} GB/s, {} threads\n",
+             test::test_device().name(), limits.flops / 1e9, limits.bytes / 1e9,
+             omp_get_max_threads());
   for (const test::OpCase& op : test::op_cases()) {
     for (const test::Sample& sample : op.bench) add_op(op, sample);
   }

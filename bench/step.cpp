@@ -1,6 +1,6 @@
 /// One training step of a small ViT, forward + backward + AdamW, plain and clipped: timm's vit_tiny
 /// geometry on 32x32 pictures in patches of 4 (D 192, 12 blocks, 3 heads), float32, cross-entropy
-/// of 10 classes.
+/// of 10 classes, on the device that MINNOW_TEST_DEVICE names.
 ///
 /// Every clipped step is paired with a plain step right before it, so that a machine that slows
 /// down slows both; `ratio` is the median over the pairs, and `memory` the ratio of the two
@@ -11,11 +11,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <vector>
 
 #include "engine/grouped_backward.h"
 #include "engine/memory.h"
 #include "nn/models.h"
+#include "tests/device.h"
 #include "train/optimizer.h"
 
 namespace minnow {
@@ -34,12 +36,14 @@ struct Cost {
 
 class Trainer {
  public:
-  Trainer(int64_t batch, int64_t image)
-      : model_({.image = image}, nn::Init(1)), optimizer_(model_.parameters(), {.name = "adamw"}) {
+  Trainer(int64_t batch, int64_t image) : model_({.image = image}, nn::Init(1)) {
+    model_.to(test::test_device());
+    optimizer_ = std::make_unique<Optimizer>(model_.parameters(), OptimizerConfig{.name = "adamw"});
     nn::Init random(2);
-    inputs_ = random.normal({batch, 3, image, image}, 1);
+    inputs_ = test::on_device(random.normal({batch, 3, image, image}, 1));
     labels_ = Tensor::empty({batch}, DType::int64);
     for (int64_t i = 0; i < batch; ++i) labels_.data<int64_t>()[i] = i % 10;
+    labels_ = test::on_device(labels_);
   }
 
   /// b = 0: plain training.
@@ -51,21 +55,24 @@ class Trainer {
     const int64_t batch = inputs_.dim(0);
     const Grouping grouping = Grouping::runs(batch, b == 0 ? batch : b);
     const ClipRule rule{.rule = b == 0 ? Rule::none : Rule::min};
-    reset_peak_memory(Device::cpu());
+    const Device device = test::test_device();
+    reset_peak_memory(device);
+    synchronize(device);
     const auto start = std::chrono::steady_clock::now();
     {
-      const GroupedStep step =
-          clipped_gradient(model_.parameters(), grouping, loss, rule, state_, {.wave = wave});
-      optimizer_.step(step.update, 1e-3);
+      const PendingStep step =
+          begin_clipped_gradient(model_.parameters(), grouping, loss, rule, state_, {.wave = wave});
+      optimizer_->step(step.update, 1e-3, step.groups.skipped());
     }
+    synchronize(device);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     cost.times.push_back(took.count());
-    cost.peak = std::max(cost.peak, memory_stats(Device::cpu()).peak);
+    cost.peak = std::max(cost.peak, memory_stats(device).peak);
   }
 
  private:
   nn::Vit model_;
-  Optimizer optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   ClipState state_;
   Tensor inputs_, labels_;
 };

@@ -93,6 +93,8 @@ find_cuda() {
   local root roots=() library file header system=(/usr/include /usr/include/*-linux-gnu)
   has nvcc || return 0
   root=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")
+  # Programs built elsewhere look for the toolkit where it was there.
+  export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$root/lib64
   mapfile -t roots < <(python_nvidia)
   for library in cublas cublasLt cudnn; do
     header=$library.h
@@ -124,8 +126,8 @@ take_binaries() {
     return 1
   fi
   mkdir -p "$build" "$folder"
-  cp "$pack"/bin/minnow* "$pack"/bin/bench_* "$build"
-  cp "$pack"/bin/minnow "$folder"
+  tar -xzf "$pack/bin/bin.tar.gz" -C "$build"
+  cp "$build/minnow" "$folder"
   sources >"$build/SOURCES"
   say "the pack's programs, made of these sources"
 }

@@ -75,9 +75,11 @@ if [[ $binary ]]; then
   cmake --preset gpu -B build/gpu-portable -DMINNOW_NATIVE=OFF \
     -DMINNOW_CUDA_ARCHITECTURES="${MINNOW_GPU_ARCH:-90}-real"
   cmake --build build/gpu-portable --target minnow minnow_tests benchmarks -j "$(nproc)"
-  mkdir "$new/pack/bin"
-  cp build/gpu-portable/{minnow,minnow_tests,bench_kernels,bench_step} "$new/pack/bin"
-  strip "$new"/pack/bin/*
+  mkdir "$new/bin" "$new/pack/bin"
+  cp build/gpu-portable/{minnow,minnow_tests,bench_kernels,bench_step} "$new/bin"
+  strip "$new"/bin/*
+  # Each holds the kernels of all, and would not fit as it is.
+  tar -C "$new/bin" -czf "$new/pack/bin/bin.tar.gz" .
   tests/gpu.sh --sources >"$new/pack/bin/SOURCES"
   # The tests were told where the golden files and the program lie.
   printf '%s\n' "$PWD/build/gpu-portable" >"$new/pack/bin/FOLDER"

@@ -135,17 +135,33 @@ Gradients OpRun::gradients() {
   return result;
 }
 
+namespace {
+
+/// Seconds until the test device has done what `run` asks of it.
+template <class F>
+double seconds(F run) {
+  synchronize(test_device());
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  synchronize(test_device());
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+double OpRun::time_forward() {
+  Tape tape(Tape::Mode::evaluate);
+  Vars leaves;
+  return seconds([&] { run(tape, 0, examples(), leaves); });
+}
+
 double OpRun::time_backward() {
   Tape tape;
   Vars leaves;
   const Var y = run(tape, 0, examples(), leaves);
   Tensor seed = on_device(weights(y.value(), 0, examples()).clone());
   SumSink sink;
-  synchronize(test_device());
-  const auto start = std::chrono::steady_clock::now();
-  tape.backward(y, std::move(seed), sink);
-  synchronize(test_device());
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return seconds([&] { tape.backward(y, std::move(seed), sink); });
 }
 
 LossFn OpRun::loss_fn() {

@@ -26,6 +26,8 @@ class OpRun {
   double loss();
   /// Gradients of loss() by the tape, on the host.
   Gradients gradients();
+  /// Seconds of one forward pass, the output left on the device.
+  double time_forward();
   /// Seconds that the tape runs backwards; forward is not counted.
   double time_backward();
   /// loss() as one number per example.

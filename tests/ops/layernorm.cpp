@@ -47,7 +47,9 @@ Sample sample(std::string label, Shape x, bool affine) {
 const RegisterOp layernorm_case{{
     .name = "layernorm",
     .samples = {sample("rows", {4, 3, 7}, true), sample("plain", {5, 16}, false),
-                sample("one_example", {1, 2, 5}, true), sample("two_columns", {3, 2}, true)},
+                sample("one_example", {1, 2, 5}, true), sample("two_columns", {3, 2}, true),
+                // Enough rows an example that their sums are taken in pieces.
+                sample("many_rows", {2, 40, 3}, true)},
     .errors = {{"layernorm: weight and bias must be [D] with D = 4",
                 [](Tape& tape) {
                   const Parameter p = random_parameter("w", {5}, 1);
