@@ -43,7 +43,9 @@ function(minnow_add_cuda target)
     # The standard library's constexpr functions (std::bit_cast) are called on the device, too.
     target_compile_options(${target} PRIVATE
       "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings>")
-    target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublas CUDA::cublasLt cudnn)
+    # The static runtime, which CMake links for the CUDA language anyway: with the shared one beside
+    # it, kernels would be registered with the one and started by the other.
+    target_link_libraries(${target} PRIVATE CUDA::cudart_static CUDA::cublas CUDA::cublasLt cudnn)
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${MINNOW_CUDA_ARCHITECTURES}")
   endif()
   target_sources(${target} PRIVATE ${sources})

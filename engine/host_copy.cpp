@@ -1,5 +1,7 @@
 #include "engine/host_copy.h"
 
+#include <utility>
+
 #if MINNOW_CUDA
 #include "kernels/runtime.h"
 #endif
@@ -18,6 +20,19 @@ HostCopy::HostCopy(const Tensor& source) {
   }
 #endif
   tensor_ = source.clone();
+}
+
+HostCopy::~HostCopy() {
+  try {
+    wait();
+  } catch (...) {  // the device has failed: nothing is on its way any more
+  }
+}
+
+HostCopy& HostCopy::operator=(HostCopy&& other) noexcept {
+  std::swap(tensor_, other.tensor_);
+  std::swap(event_, other.event_);
+  return *this;
 }
 
 const Tensor& HostCopy::wait() {

@@ -12,6 +12,10 @@ class HostCopy {
  public:
   HostCopy() = default;
   explicit HostCopy(const Tensor& source);
+  /// One that nobody waited for is waited for here: its memory may not be given to others before.
+  ~HostCopy();
+  HostCopy(HostCopy&&) = default;
+  HostCopy& operator=(HostCopy&& other) noexcept;
   bool started() const { return tensor_.defined(); }
   /// The elements, when everything that was asked of the device before the copy is done.
   const Tensor& wait();

@@ -4,7 +4,8 @@
 
 namespace minnow {
 
-/// What a device can do, measured once in a process, in about a tenth of a second.
+/// What a device can do, measured once in a process, in about a tenth of a second; of an emulated
+/// GPU, whose speed says nothing, fixed numbers.
 struct MachineRates {
   double flops;  ///< float32 products, operations a second
   double bytes;  ///< copies of arrays past the cache, bytes read and written a second

@@ -141,8 +141,7 @@ std::string device_shortage(int64_t bytes, int64_t in_use) {
   constexpr double mib = 1 << 20;
   return fmt::format(
       "out of memory on {}: asked for {:.1f} MiB with {:.1f} in use by tensors and {:.1f} of "
-      "{:.1f} "
-      "free; turn down train.wave or train.batch, or set precision=bf16",
+      "{:.1f} free; turn down train.wave or train.batch, or set precision=bf16",
       cuda::device_info().name, static_cast<double>(bytes) / mib, static_cast<double>(in_use) / mib,
       static_cast<double>(cuda::free_device_memory()) / mib,
       static_cast<double>(cuda::device_info().memory) / mib);

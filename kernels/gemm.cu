@@ -83,51 +83,47 @@ void multiply(const Product<T, C>& p) {
 
 #else
 
-/// cuBLAS gives the same bits every time as long as one stream and one workspace are its own.
-class Blas {
- public:
-  Blas() : workspace_(device_allocate(workspace_bytes)) {
-    MINNOW_CUDA_CHECK(cublasCreate(&handle_));
-    MINNOW_CUDA_CHECK(cublasSetStream(handle_, stream()));
-    // Without memory for it cuBLAS falls back on algorithms that need none.
-    MINNOW_CUDA_CHECK(
-        cublasSetWorkspace(handle_, workspace_, workspace_ == nullptr ? 0 : workspace_bytes));
-    MINNOW_CUDA_CHECK(cublasSetAtomicsMode(handle_, CUBLAS_ATOMICS_NOT_ALLOWED));
-    // Parts of a sum of bfloat16 products are added up in float32 too.
-    MINNOW_CUDA_CHECK(cublasSetMathMode(
-        handle_, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH |
-                                           CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
-  }
-  ~Blas() {
-    cublasDestroy(handle_);
-    device_free(workspace_);
-  }
-  Blas(const Blas&) = delete;
-  Blas& operator=(const Blas&) = delete;
-  operator cublasHandle_t() const { return handle_; }
+/// A handle with a stream and a workspace of its own: cuBLAS gives the same bits every time as long
+/// as it has them. Never destroyed: cuBLAS loads its parts when they are first needed, and when the
+/// program ends they may be gone before any object that was made earlier.
+cublasHandle_t make_blas() {
+  const cudaStream_t where = stream();                    // says first why there may be no device
+  constexpr int64_t workspace_bytes = int64_t{32} << 20;  // what cuBLAS advises for sm_90
+  cublasHandle_t handle = nullptr;
+  MINNOW_CUDA_CHECK(cublasCreate(&handle));
+  MINNOW_CUDA_CHECK(cublasSetStream(handle, where));
+  // Without memory for it cuBLAS falls back on algorithms that need none.
+  void* const workspace = device_allocate(workspace_bytes);
+  MINNOW_CUDA_CHECK(
+      cublasSetWorkspace(handle, workspace, workspace == nullptr ? 0 : workspace_bytes));
+  MINNOW_CUDA_CHECK(cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED));
+  // Parts of a sum of bfloat16 products are added up in float32 too.
+  MINNOW_CUDA_CHECK(cublasSetMathMode(
+      handle, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH |
+                                        CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
+  return handle;
+}
 
- private:
-  static constexpr int64_t workspace_bytes = int64_t{32} << 20;  // what cuBLAS advises for sm_90
-  void* workspace_;
-  cublasHandle_t handle_ = nullptr;
-};
+/// The one handle of all types.
+cublasHandle_t blas() {
+  static const cublasHandle_t handle = make_blas();
+  return handle;
+}
 
 /// cuBLAS takes matrices column by column: what it sees are the transposes, and the transpose of
 /// A B is B^T A^T.
 template <class T, class C>
 void multiply(const Product<T, C>& p) {
-  stream();  // made before the handle, so that it outlives it
-  static Blas blas;
   constexpr cudaDataType_t type = data_type<T>(), result = data_type<C>();
   const cublasComputeType_t compute = compute_type<T>();
   const cublasOperation_t op_a = blas_op(p.op_a), op_b = blas_op(p.op_b);
   if (p.count == 1) {
-    MINNOW_CUDA_CHECK(cublasGemmEx_64(blas, op_b, op_a, p.n, p.m, p.k, &p.alpha, p.b, type, p.ldb,
+    MINNOW_CUDA_CHECK(cublasGemmEx_64(blas(), op_b, op_a, p.n, p.m, p.k, &p.alpha, p.b, type, p.ldb,
                                       p.a, type, p.lda, &p.beta, p.c, result, p.ldc, compute,
                                       CUBLAS_GEMM_DEFAULT));
   } else {
     MINNOW_CUDA_CHECK(cublasGemmStridedBatchedEx_64(
-        blas, op_b, op_a, p.n, p.m, p.k, &p.alpha, p.b, type, p.ldb, p.stride_b, p.a, type, p.lda,
+        blas(), op_b, op_a, p.n, p.m, p.k, &p.alpha, p.b, type, p.ldb, p.stride_b, p.a, type, p.lda,
         p.stride_a, &p.beta, p.c, result, p.ldc, p.stride_c, p.count, compute,
         CUBLAS_GEMM_DEFAULT));
   }

@@ -26,7 +26,7 @@ bool fused_forward(int64_t, int64_t, int64_t, const float*, const float*, const 
 
 #else
 
-/// A handle of cuBLASLt and the function that frees it.
+/// A descriptor of cuBLASLt and the function that frees it.
 template <class Handle, cublasStatus_t (*destroy)(Handle)>
 class Owned {
  public:
@@ -43,9 +43,10 @@ class Owned {
   Handle handle_ = nullptr;
 };
 
+/// Never destroyed, for the reason that gemm.cu gives.
 cublasLtHandle_t lt() {
-  static Owned<cublasLtHandle_t, cublasLtDestroy> handle;
-  if (handle == nullptr) MINNOW_CUDA_CHECK(cublasLtCreate(handle.place()));
+  static cublasLtHandle_t handle = nullptr;
+  if (handle == nullptr) MINNOW_CUDA_CHECK(cublasLtCreate(&handle));
   return handle;
 }
 
@@ -67,6 +68,8 @@ class FusedLinear {
         cublasLtMatmulDescCreate(product_.place(), compute_type<float>(), CUDA_R_32F));
     set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    // The choice looks at the bias's address, for its alignment; any address of the key's does.
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, uintptr_t{key.alignment});
     lay_out(w_, key.in, key.out);
     lay_out(x_, key.in, key.rows);
     lay_out(y_, key.out, key.rows);
@@ -124,7 +127,7 @@ class FusedLinear {
 /// False where cuBLASLt cannot do it. Algorithms are looked up once a shape.
 bool fused_forward(int64_t rows, int64_t in, int64_t out, const float* x, const float* w,
                    const float* bias, float* y) {
-  static std::map<LinearKey, FusedLinear> cache;
+  static auto& cache = *new std::map<LinearKey, FusedLinear>;  // as lt()
   constexpr size_t most = 4096;  // shapes; lengths that vary make new ones without end
   if (cache.size() == most) cache.clear();
   uintptr_t addresses = 16;

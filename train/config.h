@@ -98,7 +98,7 @@ void apply_overrides(Config& config, std::span<const std::string> arguments);
 /// wherever they stand.
 void apply_arguments(Config& config, std::span<const std::string> arguments);
 
-/// Rules between keys, and what this build cannot do. Throws Error that names the keys.
+/// Rules between keys. Throws Error that names the keys.
 void check_config(const Config& config);
 
 /// The configuration as TOML; apply_toml of it gives the same configuration. run.resume is left

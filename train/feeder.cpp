@@ -34,6 +34,9 @@ Feeder::Fed send(const Batch& batch) {
 }  // namespace
 
 void Feeder::start_epoch(int64_t epoch, int64_t first_batch) {
+#if MINNOW_CUDA
+  if (ahead_) cuda::finish_upload();  // what is written next to its memory comes after it
+#endif
   ahead_.reset();
   failure_ = nullptr;
   fetched_ = false;

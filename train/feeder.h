@@ -21,14 +21,14 @@ class Feeder {
     Batch staged;  ///< its pinned source: to be kept until the device has used the batch
   };
 
-  Loader& loader() { return *loader_; }
   int64_t batches() const { return loader_->batches(); }
   /// As Loader::start_epoch; a batch that is on its way is dropped.
   void start_epoch(int64_t epoch, int64_t first_batch = 0);
   /// The next batch of the epoch, as Loader::next.
   std::optional<Fed> next();
-  /// Sends the batch after it on its way; to be called when the step at hand has been started. On
-  /// the CPU there is nothing to do.
+  /// Sends the batch after it on its way. It travels beside the kernels that are started after this
+  /// call, and only when those before it are done: to be called before the step at hand. On the CPU
+  /// there is nothing to do.
   void prefetch();
 
  private:

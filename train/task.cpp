@@ -58,15 +58,16 @@ std::string why_not_cuda(const Config& config) {
 }
 
 Device compute_device(const Config& config) {
-  const bool cuda =
-      config.device == "cuda" || (config.device == "auto" && why_not_cuda(config).empty());
+  const std::string why_not = why_not_cuda(config);
+  const bool cuda = config.device == "cuda" || (config.device == "auto" && why_not.empty());
   if (config.device == "cuda") {
     const std::string problem = cuda_problem();
     check(problem.empty(), "device: cuda can't be used: {}; say device=cpu or leave it out",
           problem);
   }
   check(cuda || config.precision == "f32",
-        "precision: {} needs device=cuda; the CPU computes in f32", config.precision);
+        "precision: {} needs device=cuda; the CPU computes in f32{}{}", config.precision,
+        why_not.empty() ? "" : ", and device=auto is the CPU here: ", why_not);
 #if MINNOW_CUDA
   if (cuda) cuda::allow_tf32(config.precision == "tf32");
 #endif

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "engine/machine.h"
 #include "engine/ops.h"
@@ -13,8 +14,6 @@
 
 namespace minnow {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 bool all_finite(const Parameters& parameters) {
   return std::all_of(parameters.begin(), parameters.end(), [](const Parameter* p) {
@@ -108,15 +107,20 @@ Outcome Trainer::run() {
   const InterruptGuard guard;
   if (step_ < total_steps_) feeder_->start_epoch(epoch_, batch_in_epoch_);
   while (step_ < total_steps_) {
-    train_step();
+    try {
+      train_step();
+    } catch (...) {
+      settle();  // what the step before it has to say is not lost
+      throw;
+    }
     const bool epoch_done = ++batch_in_epoch_ == feeder_->batches();
     if (epoch_done) {
       ++epoch_;
       batch_in_epoch_ = 0;
     }
-    const bool last = step_ == total_steps_, stop = guard.interrupted();
-    if (last || stop || evaluation_due(epoch_done) || checkpoint_due(epoch_done)) settle();
+    const bool last = step_ == total_steps_;
     if (evaluation_due(epoch_done)) evaluate_now();
+    const bool stop = guard.interrupted();
     if (checkpoint_due(epoch_done) || stop) save_state();
     if (stop && !last) return Outcome::interrupted;
     if (epoch_done && !last) feeder_->start_epoch(epoch_);
@@ -135,20 +139,22 @@ Grouping Trainer::grouping(int64_t examples) const {
 void Trainer::train_step() {
   const auto start = Clock::now();
   Feeder::Fed fed = feeder_->next().value();
+  feeder_->prefetch();
   Grouping groups = grouping(fed.batch.size());
   const double lr = learning_rate(config_.schedule, config_.optim.lr, step_, total_steps_);
   PendingStep result = begin_gradient(fed.batch, groups);
   optimizer_->step(result.update, lr, result.groups.skipped());
   ++step_;
-  Unread now{{step_, epoch_ + 1},
-             lr,
-             std::move(groups),
-             std::move(result.groups),
-             HostCopy(result.losses),
-             std::move(fed),
-             start};
+  Unread now{.place = {step_, epoch_ + 1},
+             .lr = lr,
+             .groups = std::move(groups),
+             .report = std::move(result.groups),
+             .losses = HostCopy(result.losses),
+             .marked = std::move(fed.batch.marked),
+             .staged = std::move(fed.staged),
+             .start = start};
   now.report.start_reading();
-  feeder_->prefetch();
+  now.asked = Clock::now();
   settle();
   unread_ = std::move(now);
   if (device_.is_cpu()) settle();  // nothing runs meanwhile
@@ -174,29 +180,30 @@ PendingStep Trainer::begin_gradient(const Batch& batch, const Grouping& groups) 
 /// Reads and records what the last step said of itself, if that has not been done.
 void Trainer::settle() {
   if (!unread_) return;
+  Unread step = *std::exchange(unread_, std::nullopt);
   GroupNorms seen;
   try {
-    seen = unread_->report.read();
+    seen = step.report.read();
   } catch (const RunError& error) {
-    throw RunError(fmt::format("step {}: {}", unread_->place.step, error.what()));
+    throw RunError(fmt::format("step {}: {}", step.place.step, error.what()));
   }
-  const double loss = finite_loss(unread_->losses.wait(), seen.norms, unread_->groups);
-  if (!std::isfinite(loss)) {
-    diverged(unread_->place.step - 1, "the loss or its gradient is not finite");
-  }
-  record(unread_->place, loss, seen);
-  unread_.reset();
+  const double loss = finite_loss(step.losses.wait(), seen.norms, step.groups);
+  if (!std::isfinite(loss)) diverged(step.place.step - 1, "the loss or its gradient is not finite");
+  record(step, loss, seen);
 }
 
-void Trainer::record(const RunPlace& place, double loss, const GroupNorms& seen) {
-  const auto& [lr, groups, fed] = std::tie(unread_->lr, unread_->groups, unread_->fed);
-  const std::chrono::duration<double> took = Clock::now() - std::max(unread_->start, settled_);
-  settled_ = Clock::now();
+void Trainer::record(const Unread& step, double loss, const GroupNorms& seen) {
+  const auto& [place, lr, groups] = std::tie(step.place, step.lr, step.groups);
+  const auto now = Clock::now();
+  // The device may have done it long ago, when the host is the slower of the two.
+  const std::chrono::duration<double> took =
+      std::max(now - std::max(step.start, settled_), step.asked - step.start);
+  settled_ = now;
   const double rate = static_cast<double>(groups.examples()) / took.count();
   rate_ = rate_ == 0 ? rate : 0.9 * rate_ + 0.1 * rate;
   if (place.step % config_.log.every == 0 || place.step == total_steps_) {
     nlohmann::json line = step_record(place, loss, lr, seen, rate);
-    if (config_.log.norms) add_groups(line, seen, groups, fed.batch.marked);
+    if (config_.log.norms) add_groups(line, seen, groups, step.marked);
     metrics_->write(line);
   }
   if (seen.nonfinite > 0) {
@@ -223,6 +230,7 @@ bool Trainer::evaluation_due(bool epoch_done) const {
 }
 
 void Trainer::evaluate_now() {
+  settle();
   const RunPlace place{step_, batch_in_epoch_ == 0 ? epoch_ : epoch_ + 1};
   const Score score = evaluate(*model_, config_, test_);
   if (!std::isfinite(score.loss))
@@ -239,6 +247,7 @@ bool Trainer::checkpoint_due(bool epoch_done) const {
 }
 
 void Trainer::save_state() {
+  settle();
   if (!all_finite(parameters_)) diverged(step_, "the weights are not finite numbers");
   Checkpoint checkpoint;
   checkpoint.parameters = on_host(parameter_tensors(parameters_));

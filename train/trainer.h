@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nn/module.h"
 #include "train/checkpoint.h"
@@ -56,12 +57,28 @@ class Trainer {
   void train_step();
   PendingStep begin_gradient(const Batch& batch, const Grouping& groups);
   void settle();
-  void record(const RunPlace& place, double loss, const GroupNorms& seen);
   bool evaluation_due(bool epoch_done) const;
   void evaluate_now();
   bool checkpoint_due(bool epoch_done) const;
   void save_state();
   [[noreturn]] void diverged(int64_t step, const std::string& what) const;
+
+  using Clock = std::chrono::steady_clock;
+
+  /// What a step has said of itself, not read yet: on a GPU it is read when the next step has been
+  /// started, so that the device never waits for the host.
+  struct Unread {
+    RunPlace place;
+    double lr;
+    Grouping groups;
+    GroupReport report;
+    HostCopy losses;
+    std::vector<bool> marked;  // the examples of the batch
+    Batch staged;              // see Feeder::Fed
+    Clock::time_point start;
+    Clock::time_point asked = {};  // when the device had been asked for all of it
+  };
+  void record(const Unread& step, double loss, const GroupNorms& seen);
 
   Config config_;
   ClipRule rule_;
@@ -81,20 +98,8 @@ class Trainer {
   int64_t epoch_ = 0;           // epochs completed
   int64_t batch_in_epoch_ = 0;  // batches taken of the one at hand
   double rate_ = 0;             // examples a second, averaged over the last steps
-  std::chrono::steady_clock::time_point settled_;  // when a step was last done
+  Clock::time_point settled_;   // when a step was last done
   std::optional<Score> score_;
-
-  /// What a step has said of itself, not read yet: on a GPU it is read when the next step has been
-  /// started, so that the device never waits for the host.
-  struct Unread {
-    RunPlace place;
-    double lr;
-    Grouping groups;
-    GroupReport report;
-    HostCopy losses;
-    Feeder::Fed fed;
-    std::chrono::steady_clock::time_point start;
-  };
   std::optional<Unread> unread_;
 };
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "tests/data/files.h"
 #include "tests/device.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
@@ -234,6 +235,32 @@ TEST(Trainer, StartsFromWeights) {
   const auto same =
       train(tiny({"train.steps=1", "optim.lr=0.0", "init.from=" + file.string()}), folder / "b");
   expect_same_bits(same, saved);  // a learning rate of 0 leaves weights as they are
+}
+
+// On a GPU a step's record is written while the next one is computed; a picture that cannot be read
+// for the next one must not take it along.
+TEST(Trainer, RecordsAllStepsBeforeAFailure) {
+  const TemporaryFolder folder;
+  for (const char* split : {"train", "test"}) {
+    for (int i = 0; i < 6; ++i) {
+      data_test::Bytes file =
+          data_test::png(8, 8, 3, data_test::plain(8, static_cast<uint8_t>(40 * i), 1, 2));
+      if (i == 5 && split == std::string("train")) file[41] = 0xff;  // only decoding finds it
+      data_test::write_file(folder / fmt::format("{}/{}/{}.png", split, i % 2 ? "b" : "a", i),
+                            file);
+    }
+  }
+  const fs::path dir = folder / "run";
+  expect_error(
+      [&] {
+        train(tiny({"data.name=imagefolder", "data.path=" + folder.path().string(), "data.cache=0",
+                    "data.shuffle=false", "data.workers=0", "train.batch=2"}),
+              dir);
+      },
+      {"5.png"});
+  const std::vector<Json> all = records(dir);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all.back()["step"], 2);
 }
 
 TEST(Trainer, RefusesWhatDoesNotFit) {
