@@ -12,7 +12,7 @@ namespace minnow {
 /// few bilinear forms of row matrices that the tape has at hand. There is no default: an op with a
 /// parameter has such a form. Every method adds to what `out` holds where `accumulate`, and
 /// overwrites it otherwise; `out` has the parameter's shape, with K in front where it holds one
-/// gradient a group. sumsq and c are K float64 numbers.
+/// gradient a group. sumsq and c are K float64 numbers on the device.
 class ParamGrad {
  public:
   virtual ~ParamGrad() = default;
@@ -24,7 +24,8 @@ class ParamGrad {
                           double* sumsq) const = 0;
   /// The squared norm of each group's sum, forming no more of it than a tile at a time.
   virtual void group_sumsq(const Grouping& groups, double* sumsq) const = 0;
-  /// sum_j c[j] (sum over group j); a group with c[j] = 0 is not read.
+  /// sum_j c[j] (sum over group j); a group with c[j] = 0 is not read, but for what is not finite
+  /// in its gradients: a GPU may have put 0 in its place.
   virtual void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
                             bool accumulate) const = 0;
   /// Whether writing the K group gradients costs less than forming them a second time, on a machine

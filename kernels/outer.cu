@@ -133,28 +133,28 @@ __global__ void add_tiles_kernel(int64_t groups, int64_t tiles, const double* pa
   }
 }
 
-/// scaled[r - begin] = c of r's group times g[r] for the rows begin .. end. Where c is 0, g is not
-/// read, `scaled` is 0, and what is not finite in a[r] becomes 0.
+/// scaled[r - begin] = c of r's group times a[r] for the rows begin .. end. Where c is 0, a is not
+/// read, `scaled` is 0, and what is not finite in g[r] becomes 0.
 ///
-/// A warp a row, which finds its group once and takes G in runs of n; reads and writes each element
-/// of G once, the rows of A only where c is 0.
+/// A warp a row, which finds its group once and takes A in runs of n; reads and writes each element
+/// of A once, the rows of G only where c is 0.
 template <int n, class T>
 __global__ void weigh_rows_kernel(int64_t begin, int64_t end, int64_t in, int64_t out,
-                                  int64_t groups, const int64_t* bounds, const double* c, T* a,
-                                  const T* g, T* scaled) {
+                                  int64_t groups, const int64_t* bounds, const double* c,
+                                  const T* a, T* g, T* scaled) {
   const int64_t first = begin + team_first<warp_lanes>();
   for (int64_t r = first; r < end; r += team_step<warp_lanes>()) {
     const auto weight = static_cast<Wide<T>>(c[segment_of(r, groups, bounds)]);
-    each_run<n, warp_lanes>(out, [=](int64_t i) {
+    each_run<n, warp_lanes>(in, [=](int64_t i) {
       Run<Wide<T>, n> run = {};
-      if (weight != 0) run = load_wide<n>(g + r * out + i);
+      if (weight != 0) run = load_wide<n>(a + r * in + i);
       for (int k = 0; k < n; ++k) run.v[k] *= weight;
-      store_narrow(scaled + (r - begin) * out + i, run);
+      store_narrow(scaled + (r - begin) * in + i, run);
     });
     if (weight != 0) continue;
-    each_run<1, warp_lanes>(in, [=](int64_t i) {
-      const Wide<T> x = widen(a[r * in + i]);
-      if (x - x != 0) a[r * in + i] = narrow<T>(0);  // infinity, or NaN
+    each_run<1, warp_lanes>(out, [=](int64_t i) {
+      const Wide<T> x = widen(g[r * out + i]);
+      if (x - x != 0) g[r * out + i] = narrow<T>(0);  // infinity, or NaN
     });
   }
 }
@@ -210,11 +210,11 @@ void outer_group_sumsq(const Segments& segments, int64_t in, int64_t out, const 
 }
 
 template <class T>
-void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, T* a, const T* g,
+void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, const T* a, T* g,
                         const double* c, Wide<T> beta, Wide<T>* sum) {
   const int64_t first = segments.groups == 0 ? 0 : segments.bounds[0];
   const int64_t end = segments.groups == 0 ? 0 : segments.bounds[segments.groups];
-  const auto row_bytes = std::max<int64_t>(out * static_cast<int64_t>(sizeof(T)), 1);
+  const auto row_bytes = std::max<int64_t>(in * static_cast<int64_t>(sizeof(T)), 1);
   // As many rows as scratch memory has room for; all of them, as a rule.
   constexpr int64_t most_bytes = int64_t{256} << 20;
   const int64_t block =
@@ -228,8 +228,8 @@ void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, T* a,
                     r + rows, in, out, segments.groups, segments.device_bounds, c, a, g,
                     scaled.as<T>());
     };
-    with_runs<Pack<T>::size>(out, weigh, g);
-    outer_sum(rows, in, out, a + r * in, scaled.as<T>(), r == first ? beta : Wide<T>(1), sum);
+    with_runs<Pack<T>::size>(in, weigh, a);
+    outer_sum(rows, in, out, scaled.as<T>(), g + r * out, r == first ? beta : Wide<T>(1), sum);
   }
 }
 
@@ -239,7 +239,7 @@ void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, T* a,
                                     Wide<T>, Wide<T>*, double*);                                \
   template void outer_group_sumsq<T>(const Segments&, int64_t, int64_t, const T*, const T*,     \
                                      double*);                                                  \
-  template void outer_weighted_sum<T>(const Segments&, int64_t, int64_t, T*, const T*,          \
+  template void outer_weighted_sum<T>(const Segments&, int64_t, int64_t, const T*, T*,          \
                                       const double*, Wide<T>, Wide<T>*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)

@@ -37,8 +37,9 @@ void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, const
 }  // namespace minnow::cpu
 
 /// The same on arrays in device memory. c lies there too, so nobody can choose rows by it before
-/// the product starts; since 0 times NaN is NaN, outer_weighted_sum overwrites, in A itself, what
-/// is not finite in rows of groups with c[j] = 0 by 0. Such rows are of no further use.
+/// the product starts; since 0 times NaN is NaN, outer_weighted_sum overwrites, in G itself, what
+/// is not finite in rows of groups with c[j] = 0 by 0. A, which may be the caller's data, is left
+/// alone.
 namespace minnow::cuda {
 
 template <class T>
@@ -51,7 +52,7 @@ template <class T>
 void outer_group_sumsq(const Segments& segments, int64_t in, int64_t out, const T* a, const T* g,
                        double* sumsq);
 template <class T>
-void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, T* a, const T* g,
+void outer_weighted_sum(const Segments& segments, int64_t in, int64_t out, const T* a, T* g,
                         const double* c, Wide<T> beta, Wide<T>* sum);
 
 }  // namespace minnow::cuda

@@ -22,9 +22,14 @@ Tensor upload(const Tensor& from, Tensor& staged) {
 
 Feeder::Fed send(const Batch& batch) {
   Feeder::Fed fed;
-  fed.batch.inputs = upload(batch.inputs, fed.staged.inputs);
-  fed.batch.labels = upload(batch.labels, fed.staged.labels);
-  fed.batch.ids = upload(batch.ids, fed.staged.ids);
+  try {
+    fed.batch.inputs = upload(batch.inputs, fed.staged.inputs);
+    fed.batch.labels = upload(batch.labels, fed.staged.labels);
+    fed.batch.ids = upload(batch.ids, fed.staged.ids);
+  } catch (...) {
+    cuda::finish_upload();  // the memory of those that are on their way goes to others now
+    throw;
+  }
   fed.batch.marked = batch.marked;
   return fed;
 }
@@ -33,13 +38,17 @@ Feeder::Fed send(const Batch& batch) {
 
 }  // namespace
 
-void Feeder::start_epoch(int64_t epoch, int64_t first_batch) {
+void Feeder::drop_ahead() {
 #if MINNOW_CUDA
   if (ahead_) cuda::finish_upload();  // what is written next to its memory comes after it
 #endif
   ahead_.reset();
   failure_ = nullptr;
   fetched_ = false;
+}
+
+void Feeder::start_epoch(int64_t epoch, int64_t first_batch) {
+  drop_ahead();
   loader_->start_epoch(epoch, first_batch);
 }
 

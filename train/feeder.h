@@ -14,6 +14,9 @@ class Feeder {
  public:
   Feeder(std::unique_ptr<Loader> loader, Device device)
       : loader_(std::move(loader)), device_(device) {}
+  ~Feeder() { drop_ahead(); }
+  Feeder(const Feeder&) = delete;
+  Feeder& operator=(const Feeder&) = delete;
 
   /// A batch on the device.
   struct Fed {
@@ -32,6 +35,8 @@ class Feeder {
   void prefetch();
 
  private:
+  void drop_ahead();
+
   std::unique_ptr<Loader> loader_;
   Device device_;
   std::optional<Fed> ahead_;

@@ -61,6 +61,23 @@ bool all_identical(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), identical);
 }
 
+TEST(Step, LeavesTheInputsAsTheyAre) {
+  for (Problem& problem : problems(DType::float32)) {
+    problem.inputs.slice(2, 3).fill(std::nan(""));
+    const Tensor before = problem.inputs.clone();
+    for (Strategy strategy : {Strategy::instantiate, Strategy::norm_only}) {
+      ClipState state;
+      PendingStep step = begin(problem, {.rule = Rule::min, .on_nonfinite = OnNonfinite::drop},
+                               state, {.strategy = strategy, .tau = 8});
+      EXPECT_EQ(step.groups.read().nonfinite, 1);
+      for (const Tensor& update : step.update) {
+        for (float x : update.to_vector<float>()) ASSERT_TRUE(std::isfinite(x)) << problem.name;
+      }
+      EXPECT_TRUE(identical(problem.inputs, before)) << problem.name;
+    }
+  }
+}
+
 TEST(Step, ASkippedOneChangesNothing) {
   for (const OptimizerConfig& config : configs()) {
     for (Problem& problem : problems(DType::float32)) {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "engine/memory.h"
 #include "tests/data/files.h"
 #include "tests/device.h"
 #include "tests/expect_error.h"
@@ -99,6 +100,21 @@ INSTANTIATE_TEST_SUITE_P(
                    {"clip.rule=quantile", "clip.scope=layer", "optim.name=adam", "data.workers=0"}},
         ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
     [](const auto& info) { return info.param.name; });
+
+// A step reads what the one before it has said of itself, its losses and its norms, and waits for
+// nothing else: the batch, the seeds, the random masks, the update and the optimizer included.
+TEST(Trainer, WaitsForTheStepBeforeOnly) {
+  const TemporaryFolder folder;
+  const auto waits = [&](int64_t steps) {
+    const int64_t before = host_waits();
+    train(tiny_vit({fmt::format("train.steps={}", steps), "train.eval_every=0", "clip.rule=min",
+                    "run.checkpoint_every=100", "train.wave=7"}),
+          folder / fmt::format("run{}", steps));
+    return host_waits() - before;
+  };
+  const int64_t a_step = test::test_device().is_cuda() ? 2 : 0;
+  EXPECT_EQ(waits(9) - waits(4), 5 * a_step);
+}
 
 TEST(Trainer, WorkersAndEvaluationDoNotChangeTheWeights) {
   const TemporaryFolder folder;
