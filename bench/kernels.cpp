@@ -19,6 +19,9 @@
 #include "kernels/outer.h"
 #include "kernels/reduce.h"
 #include "kernels/rescaled_sum.h"
+#if MINNOW_CUDA
+#include "kernels/cudnn_graph.h"
+#endif
 #include "tests/op_case.h"
 #include "tests/op_run.h"
 
@@ -176,5 +179,10 @@ int main(int argc, char** argv) {
   add_gram(64, 192 * 768);
   add_adamw(5'400'000);
   benchmark::RunSpecifiedBenchmarks();
+#if MINNOW_CUDA
+  if (test::test_device().is_cuda()) {
+    fmt::print("convolutions for which cuDNN had no plan: {}\n", cuda::conv_plans_missing());
+  }
+#endif
   return 0;
 }

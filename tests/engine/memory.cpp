@@ -107,7 +107,7 @@ TEST_F(Memory, AnAllocationThatFailsNamesItsSizeAndChangesNothing) {
 #endif
   const std::string size = test_device().is_cpu() ? "1152921504606846976" : "1099511627776.0 MiB";
   expect_error<RunError>([] { allocate(int64_t{1} << 60, test_device()); },
-                         {"out of memory", size, "train.batch"});
+                         {"out of memory", size, "train.wave", "train.batch"});
   EXPECT_EQ(since(before_).in_use, 0);
   EXPECT_EQ(since(before_).peak, 0);
 }
