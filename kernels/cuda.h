@@ -32,10 +32,10 @@ namespace minnow::cuda {
 /// Where and how a kernel starts.
 struct LaunchSite {
   dim3 grid, block;
-  int64_t shared;    ///< bytes of dynamic shared memory
-  const char* text;  ///< begins with the kernel's name
-  const char* file;
-  int line;
+  int64_t shared = 0;     ///< bytes of dynamic shared memory
+  const char* text = "";  ///< begins with the kernel's name
+  const char* file = "";
+  int line = 0;
 };
 
 #ifdef MINNOW_CUDA_HOST

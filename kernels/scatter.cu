@@ -34,7 +34,7 @@ __global__ void sort_tiles_kernel(int64_t first, int64_t count, int64_t groups,
   if (mine < here) {
     const int64_t row = first + begin + mine;
     const int64_t group = bounds == nullptr ? 0 : segment_of(row, groups, bounds);
-    tile[mine] = {static_cast<uint64_t>(group) << 32 | static_cast<uint64_t>(ids[row]), row};
+    tile[mine] = {static_cast<uint64_t>(group) << 32 | static_cast<uint32_t>(ids[row]), row};
   }
   __syncthreads();
   if (mine >= here) return;
@@ -122,6 +122,7 @@ __global__ void add_to_tables_kernel(int64_t count, const Entry* entries, int64_
     if (i > 0 && entries[i - 1].key == key) continue;
     const int64_t end = run_end(i, count, entries);
     const auto group = static_cast<int64_t>(key >> 32), id = static_cast<int64_t>(key & 0xffffffff);
+    if (id >= vocabulary) continue;  // not in the table: its row of the forward pass was NaN
     Wide<T>* const row = tables + (group * vocabulary + id) * width;
     for (int64_t column = threadIdx.x * n; column < width; column += blockDim.x * n) {
       Run<Wide<T>, n> sum = load_run<n>(row + column);

@@ -32,9 +32,9 @@ void check_inputs(const Var& logits, const Tensor& targets, double smoothing) {
 
 }  // namespace
 
-Var cross_entropy(const Var& logits, const Tensor& given, double smoothing) {
-  check_inputs(logits, given, smoothing);
-  const Tensor targets = given.to(logits.device());
+Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing) {
+  check_inputs(logits, targets, smoothing);
+  const Tensor placed = targets.to(logits.device());
   const int64_t examples = logits.dim(0), classes = logits.dim(1);
   const bool labels = targets.dtype() == DType::int64;
   Tensor losses = Tensor::empty({examples}, logits.dtype(), logits.device());
@@ -45,16 +45,16 @@ Var cross_entropy(const Var& logits, const Tensor& given, double smoothing) {
     const T* x = logits.value().data<T>();
     if (labels) {
       MINNOW_ON(logits.device(), cross_entropy_forward<T>)
-      (examples, classes, s, x, targets.data<int64_t>(), p.data<T>(), losses.data<T>());
+      (examples, classes, s, x, placed.data<int64_t>(), p.data<T>(), losses.data<T>());
     } else {
       MINNOW_ON(logits.device(), soft_cross_entropy_forward<T>)
-      (examples, classes, s, x, targets.data<T>(), p.data<T>(), losses.data<T>());
+      (examples, classes, s, x, placed.data<T>(), p.data<T>(), losses.data<T>());
     }
   });
 
   return logits.tape().record(
       losses, {logits.slot()}, {},
-      [slot = logits.slot(), p, targets, smoothing, labels, examples, classes](
+      [slot = logits.slot(), p, placed, smoothing, labels, examples, classes](
           Tensor gy, Backprop& back) mutable {
         dispatch_wide("cross_entropy", gy, [&](auto zero) {
           using T = decltype(zero);
@@ -63,10 +63,10 @@ Var cross_entropy(const Var& logits, const Tensor& given, double smoothing) {
               p.data<T>();  // nobody else reads the probabilities: the gradient takes their place
           if (labels) {
             MINNOW_ON(gy.device(), cross_entropy_backward<T>)
-            (examples, classes, s, gx, targets.data<int64_t>(), gy.data<T>(), gx);
+            (examples, classes, s, gx, placed.data<int64_t>(), gy.data<T>(), gx);
           } else {
             MINNOW_ON(gy.device(), soft_cross_entropy_backward<T>)
-            (examples, classes, s, gx, targets.data<T>(), gy.data<T>(), gx);
+            (examples, classes, s, gx, placed.data<T>(), gy.data<T>(), gx);
           }
         });
         back.give(slot, std::move(p));

@@ -10,6 +10,7 @@
 
 namespace minnow::cuda::host {
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): every block fills its memory itself
 BlockMemory::BlockMemory() {
   ASAN_POISON_MEMORY_REGION(memory_, sizeof(memory_));
 }

@@ -35,11 +35,11 @@ struct Fibre;
 
 /// A CUDA thread of the block that runs.
 struct Thread : Wait {
-  Fibre* fibre;
+  Fibre* fibre = nullptr;
   // What it gives the lanes that it waits for, and what it gets from them. `source` is the lane
   // that a shuffle reads; it is negative in a vote.
-  uint64_t value, result;
-  int source;
+  uint64_t value = 0, result = 0;
+  int source = 0;
 };
 
 /// A stack on which CUDA threads run, the next when one has ended. The stack that launched the

@@ -13,6 +13,8 @@
 
 #include "kernels/host/fibres.h"
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are CUDA's.
+
 // __shared__ stays undefined: a kernel that says it, not MINNOW_SHARED, does not compile here.
 #define __global__
 #define __device__
@@ -265,3 +267,5 @@ inline unsigned __brev(unsigned x) {
   for (int bit = 0; bit < 32; ++bit) reversed |= ((x >> bit) & 1u) << (31 - bit);
   return reversed;
 }
+
+// NOLINTEND(bugprone-reserved-identifier)

@@ -12,10 +12,10 @@ namespace minnow::cuda::host {
 
 /// What a CUDA thread does, as far as a message tells.
 struct Wait {
-  uint3 index;
-  bool ended;
-  const char* name;  ///< of the function in which it waits, if it has not ended
-  uint32_t mask;     ///< 0 at a barrier of the block
+  uint3 index = {};
+  bool ended = false;
+  const char* name = "";  ///< of the function in which it waits, if it has not ended
+  uint32_t mask = 0;      ///< 0 at a barrier of the block
   Site site;
 
   /// Whether both wait at the same place for the same lanes.

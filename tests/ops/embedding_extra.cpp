@@ -160,6 +160,23 @@ TEST(Embedding, NoTableIsWrittenForAGroup) {
   EXPECT_LT(memory_stats(test_device()).peak - before, 2 * w.value.nbytes());
 }
 
+// Ids that are on a GPU already cannot be refused without waiting for it: their rows are NaN, so
+// that the loss shows it, and nothing is written outside of the table.
+TEST(Embedding, AWrongIdOnTheDeviceGivesNaNAndTouchesNothing) {
+  if (test_device().is_cpu()) GTEST_SKIP() << "on the CPU it is an error";
+  const Parameter weight{.name = "w", .value = on_device(random_normal({4, 3}, 1))};
+  const Tensor ids = on_device(Tensor::from(std::vector<int64_t>{1, 4, -1, 3}, {2, 2}));
+  Tape tape;
+  const Var y = embedding(tape, ids, weight);
+  const auto values = y.value().to_vector<double>();
+  for (size_t i = 0; i < values.size(); ++i)
+    EXPECT_EQ(std::isnan(values[i]), i / 3 == 1 || i / 3 == 2);
+  SumSink sink;
+  tape.backward(y, on_device(Tensor::full({2, 2, 3}, 1, DType::float64)), sink);
+  EXPECT_EQ(sink.gradients[&weight].to_vector<double>(),
+            (std::vector<double>{0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1}));
+}
+
 TEST(Embedding, FrozenTableNeedsNoGradient) {
   Parameter w = random_parameter("w", {4, 3}, 1);
   w.value = on_device(w.value);
