@@ -3,19 +3,32 @@
 #   OFF   not at all: the processor only, no toolkit needed;
 #   HOST  by the C++ compiler, to be executed by the processor (kernels/host): every kernel can be
 #         tested, under sanitizers too, where there is no GPU;
-#   AUTO  ON where nvcc is found, otherwise OFF.
+#   AUTO  ON where an nvcc that knows C++20 and cuDNN are found, otherwise OFF.
 set(MINNOW_CUDA "AUTO" CACHE STRING "CUDA sources: ON, OFF, HOST (executed by the processor) or AUTO")
 set_property(CACHE MINNOW_CUDA PROPERTY STRINGS AUTO ON OFF HOST)
 set(MINNOW_CUDA_ARCHITECTURES "80-real;90" CACHE STRING
     "GPUs to compile for; without -real also PTX for later ones")
 
+macro(minnow_find_cudnn)
+  find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} /usr/local/cuda/lib64)
+  find_path(CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+endmacro()
+
 if(MINNOW_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
+  set(minnow_cuda OFF)
   if(CMAKE_CUDA_COMPILER)
-    set(minnow_cuda ON)
-  else()
-    set(minnow_cuda OFF)
+    # An old toolkit, such as Debian 12's, or one without cuDNN is no reason not to build.
+    find_package(CUDAToolkit QUIET)
+    minnow_find_cudnn()
+    if(CUDAToolkit_VERSION VERSION_LESS 12)
+      message(STATUS "CUDA is left out: ${CMAKE_CUDA_COMPILER} is ${CUDAToolkit_VERSION}; needs 12")
+    elseif(NOT CUDNN_LIBRARY OR NOT CUDNN_INCLUDE)
+      message(STATUS "CUDA is left out: no cuDNN beside ${CMAKE_CUDA_COMPILER}")
+    else()
+      set(minnow_cuda ON)
+    endif()
   endif()
 else()
   set(minnow_cuda ${MINNOW_CUDA})

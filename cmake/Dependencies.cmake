@@ -38,8 +38,7 @@ endif()
 
 if(minnow_cuda STREQUAL "ON")
   find_package(CUDAToolkit REQUIRED)
-  find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} /usr/local/cuda/lib64)
-  find_path(CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  minnow_find_cudnn()
   if(NOT CUDNN_LIBRARY OR NOT CUDNN_INCLUDE)
     message(FATAL_ERROR "cuDNN 9 was not found beside the CUDA toolkit. Install it, or configure "
                         "with -DMINNOW_CUDA=OFF for the processor only")

@@ -15,10 +15,12 @@
 namespace minnow {
 namespace {
 
-bool all_finite(const Parameters& parameters) {
-  return std::all_of(parameters.begin(), parameters.end(), [](const Parameter* p) {
-    const std::vector<float> values = p->value.to_vector<float>();
-    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+/// Of float32 tensors on the host.
+bool all_finite(const std::vector<NamedTensor>& tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const NamedTensor& named) {
+    const float* values = named.tensor.data<float>();
+    return std::all_of(values, values + named.tensor.numel(),
+                       [](float x) { return std::isfinite(x); });
   });
 }
 
@@ -248,9 +250,9 @@ bool Trainer::checkpoint_due(bool epoch_done) const {
 
 void Trainer::save_state() {
   settle();
-  if (!all_finite(parameters_)) diverged(step_, "the weights are not finite numbers");
   Checkpoint checkpoint;
   checkpoint.parameters = on_host(parameter_tensors(parameters_));
+  if (!all_finite(checkpoint.parameters)) diverged(step_, "the weights are not finite numbers");
   checkpoint.optimizer = on_host(optimizer_->state());
   checkpoint.clip_thresholds = clip_state_.values();
   checkpoint.step = step_;
