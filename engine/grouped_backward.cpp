@@ -75,11 +75,27 @@ std::vector<Wave> plan_waves(const Parameters& parameters, const Grouping& group
   return waves;
 }
 
+/// The micro-batches of the examples [begin, end), for ops that couple examples.
+GroupContext groups_of_piece(const Grouping& grouping, int64_t begin, int64_t end) {
+  const auto& bounds = grouping.bounds();
+  const auto first = std::lower_bound(bounds.begin(), bounds.end(), begin);
+  const auto last = std::lower_bound(first, bounds.end(), end);
+  GroupContext context{.groups = nullptr, .step_examples = grouping.examples(), .complete = false};
+  if (first == bounds.end() || *first != begin || last == bounds.end() || *last != end) {
+    return context;
+  }
+  context.groups = std::make_shared<const Grouping>(
+      grouping.subset(first - bounds.begin(), last - bounds.begin()));
+  context.complete = true;
+  return context;
+}
+
 /// Runs the examples [begin, end) forward and backward. Each loss is seeded with 1 / size of its
 /// group, so that a group's gradient is that of its average loss.
 void run_piece(const Grouping& grouping, int64_t begin, int64_t end, const LossFn& loss,
                GradSink& sink, Tensor& losses) {
   Tape tape;
+  tape.set_groups(groups_of_piece(grouping, begin, end));
   Var root = loss(tape, begin, end);
   check(root.shape() == Shape{end - begin},
         "backward: the loss of {} examples must have shape [{}]; got {}", end - begin, end - begin,

@@ -46,6 +46,20 @@ Var layernorm(const Var& x, const Parameter* weight, const Parameter* bias, doub
 Var groupnorm(const Var& x, int64_t groups, const Parameter* weight, const Parameter* bias,
               double eps = 1e-5);
 
+struct BatchNormOptions {
+  double eps = 1e-5;
+  double momentum = 0.1;  ///< share of a step's statistics in the running ones
+  bool frozen = false;    ///< normalise with the running statistics in training, too
+};
+/// x [B, C, rest...], parameters [C]: each channel over the examples of a micro-batch and all of
+/// `rest` while the tape's random context trains, and with the running statistics otherwise. A
+/// micro-batch's output and gradient are then those of that micro-batch alone. Training moves the
+/// running statistics, in place, by all micro-batches of a step as far as by one batch: see
+/// kernels/batchnorm.h.
+Var batchnorm(const Var& x, const Parameter& weight, const Parameter& bias,
+              const Parameter& running_mean, const Parameter& running_var,
+              const BatchNormOptions& options = {});
+
 struct AttentionOptions {
   Tensor lengths = {};  ///< [B] int64: keys at and after an example's length are masked; undefined:
                         ///< all T are read

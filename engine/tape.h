@@ -12,6 +12,7 @@
 
 namespace minnow {
 
+class Grouping;
 class ParamGrad;
 class Tape;
 
@@ -77,6 +78,15 @@ struct RandomContext {
   bool training = false;  ///< dropout and drop-path act only then
 };
 
+/// What ops that couple examples (batchnorm) need to know of the micro-batches: each couples those
+/// of one micro-batch only.
+struct GroupContext {
+  /// The micro-batches of the tape's examples; null: all of them are one.
+  std::shared_ptr<const Grouping> groups;
+  int64_t step_examples = 0;  ///< of the whole step, of which the tape may see a wave; 0: all
+  bool complete = true;       ///< false: the tape sees only a piece of a micro-batch
+};
+
 /// The record of a forward pass: append-only, already in topological order, so that backward is one
 /// reverse loop.
 class Tape {
@@ -110,6 +120,8 @@ class Tape {
   bool recording() const { return mode_ == Mode::record; }
   const RandomContext& random() const { return random_; }
   void set_random(RandomContext random) { random_ = std::move(random); }
+  const GroupContext& groups() const { return groups_; }
+  void set_groups(GroupContext groups) { groups_ = std::move(groups); }
   /// A stream of its own for the next random op; counts in order of execution, the same on every
   /// tape of one model.
   uint32_t next_stream() { return stream::dropout + streams_++; }
@@ -126,6 +138,7 @@ class Tape {
 
   Mode mode_;
   RandomContext random_;
+  GroupContext groups_;
   uint32_t streams_ = 0;
   std::vector<Node> nodes_;
   std::vector<Tensor> gradients_;  // by slot

@@ -35,7 +35,10 @@ struct Sample {
   double terms = 8;
   /// Moves random inputs away from where the op has no derivative; null: nothing to move.
   std::function<void(const Tensors& inputs)> adjust;
-  int64_t examples = 0;              ///< B where no input says it
+  int64_t examples = 0;  ///< B where no input says it
+  /// Whether an output depends on the other examples of its micro-batch: then no wave splits one,
+  /// and the groups' gradients do not add up to the plain one.
+  bool couples_examples = false;
   bool bfloat16 = true;              ///< whether the op computes in it, on a GPU
   Work forward_work, backward_work;  ///< of benchmark samples
 };
