@@ -24,6 +24,8 @@ Var add_bias(const Var& x, const Parameter& bias);
 /// x [B, rest...] + p, where p has the elements of `rest`, with or without leading ones: a position
 /// embedding.
 Var add_parameter(const Var& x, const Parameter& p);
+/// x [..., C] * gamma [C]: a layer scale.
+Var layer_scale(const Var& x, const Parameter& gamma);
 
 Var relu(const Var& x);
 Var gelu(const Var& x);       ///< with the normal distribution function (erf)
@@ -105,6 +107,9 @@ Var prepend_token(const Var& x, const Parameter& token);
 Var mean_tokens(const Var& x, int64_t first = 0);
 /// x [B, T, D] -> [B, D]: one token.
 Var select_token(const Var& x, int64_t index);
+
+/// x [B, M, N] -> [B, N, M], copied: pictures [B, C, H W] as tokens, and back.
+Var transpose(const Var& x);
 
 /// Same elements in another shape with the same leading axis.
 Var reshape(const Var& x, Shape shape);

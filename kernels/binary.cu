@@ -1,8 +1,8 @@
 #include "kernels/binary.h"
 #include "kernels/device.h"
 
-/// Bytes moved: every array once, n sizeof(T) for each one read or written (the bias of
-/// add_broadcast once a block); at most 2 n flops. All but the broadcast are maps: 16 bytes a
+/// Bytes moved: every array once, n sizeof(T) for each one read or written (what a
+/// broadcast repeats once a block); at most 2 n flops. All but the broadcasts are maps: 16 bytes a
 /// thread and array in a grid-stride loop.
 namespace minnow::cuda {
 namespace {
@@ -56,17 +56,26 @@ __global__ void add_scaled_by_kernel(int64_t count, const double* alpha, const T
 }
 
 /// A thread keeps its piece of b in registers while it walks down the rows.
-template <class T, int n>
-__global__ void add_broadcast_kernel(int64_t rows, int64_t width, const T* x, const Wide<T>* b,
-                                     T* y) {
+template <class F, class T, int n>
+__global__ void broadcast_kernel(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y) {
   const int64_t column = matrix_column() * n;
   if (column >= width) return;
-  const Run<Wide<T>, n> bias = load_run<n>(b + column);
+  const Run<Wide<T>, n> same = load_run<n>(b + column);
   for (int64_t r = matrix_row(); r < rows; r += matrix_row_step()) {
     Run<T, n> run = load_run<n>(x + r * width + column);
-    for (int k = 0; k < n; ++k) run.v[k] = narrow<T>(widen(run.v[k]) + bias.v[k]);
+    for (int k = 0; k < n; ++k) run.v[k] = narrow<T>(F()(widen(run.v[k]), same.v[k]));
     store_run(y + r * width + column, run);
   }
+}
+
+template <class F, class T>
+void broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y) {
+  const auto start = [=](auto run) {
+    constexpr int n = run;
+    const dim3 grid = matrix_grid(rows, width / n);
+    MINNOW_LAUNCH(grid, matrix_block, 0, broadcast_kernel<F, T, n>, rows, width, x, b, y);
+  };
+  with_runs<Pack<T>::size>(width, start, x, b, y);
 }
 
 }  // namespace
@@ -111,21 +120,23 @@ void add_scaled_by(int64_t n, const double* alpha, const T* x, T* y) {
 
 template <class T>
 void add_broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y) {
-  const auto start = [=](auto run) {
-    const dim3 grid = matrix_grid(rows, width / run);
-    MINNOW_LAUNCH(grid, matrix_block, 0, add_broadcast_kernel<T, run>, rows, width, x, b, y);
-  };
-  with_runs<Pack<T>::size>(width, start, x, b, y);
+  broadcast<Sum>(rows, width, x, b, y);
 }
 
-#define MINNOW_INSTANTIATE(T)                                           \
-  template void add<T>(int64_t, const T*, const T*, T*);                \
-  template void multiply<T>(int64_t, const T*, const T*, T*);           \
-  template void scale<T>(int64_t, Wide<T>, const T*, T*);               \
-  template void add_scaled<T>(int64_t, Wide<T>, const T*, T*);          \
-  template void scale_by<T>(int64_t, const double*, const T*, T*);      \
-  template void add_scaled_by<T>(int64_t, const double*, const T*, T*); \
-  template void add_broadcast<T>(int64_t, int64_t, const T*, const Wide<T>*, T*);
+template <class T>
+void multiply_broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y) {
+  broadcast<Product>(rows, width, x, b, y);
+}
+
+#define MINNOW_INSTANTIATE(T)                                                     \
+  template void add<T>(int64_t, const T*, const T*, T*);                          \
+  template void multiply<T>(int64_t, const T*, const T*, T*);                     \
+  template void scale<T>(int64_t, Wide<T>, const T*, T*);                         \
+  template void add_scaled<T>(int64_t, Wide<T>, const T*, T*);                    \
+  template void scale_by<T>(int64_t, const double*, const T*, T*);                \
+  template void add_scaled_by<T>(int64_t, const double*, const T*, T*);           \
+  template void add_broadcast<T>(int64_t, int64_t, const T*, const Wide<T>*, T*); \
+  template void multiply_broadcast<T>(int64_t, int64_t, const T*, const Wide<T>*, T*);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 MINNOW_INSTANTIATE(bfloat16)

@@ -37,6 +37,10 @@ void add_scaled_by(int64_t n, const double* alpha, const T* x, T* y);
 template <class T>
 void add_broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y);
 
+/// y[r, :] = x[r, :] * b, likewise: a layer scale.
+template <class T>
+void multiply_broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y);
+
 }  // namespace minnow::cpu
 
 /// The same on arrays in device memory.
@@ -56,5 +60,7 @@ template <class T>
 void add_scaled_by(int64_t n, const double* alpha, const T* x, T* y);
 template <class T>
 void add_broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y);
+template <class T>
+void multiply_broadcast(int64_t rows, int64_t width, const T* x, const Wide<T>* b, T* y);
 
 }  // namespace minnow::cuda

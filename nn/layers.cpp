@@ -20,6 +20,10 @@ Parameter decayed(Tensor value) {
   return {.name = "", .value = std::move(value), .trainable = true, .decay = true};
 }
 
+Parameter untrained(Tensor value) {
+  return {.name = "", .value = std::move(value), .trainable = false, .decay = false};
+}
+
 }  // namespace
 
 Linear::Linear(int64_t in, int64_t out, Init& init, Start start, bool with_bias) {
@@ -36,12 +40,24 @@ void Linear::collect(const std::string& prefix, Parameters& into) {
 }
 
 Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options, Init& init,
-               bool with_bias)
+               Start start, bool with_bias)
     : options_(options) {
-  const int64_t fan_in = in / options.groups * kernel * kernel;
+  const int64_t fan_in = in / options.groups * kernel * kernel, fan_out = out * kernel * kernel;
+  const Shape shape = {out, in / options.groups, kernel, kernel};
   const double bound = fan_in_bound(fan_in);
-  weight = decayed(init.uniform({out, in / options.groups, kernel, kernel}, bound));
-  if (with_bias) bias = undecayed(init.uniform({out}, bound));
+  switch (start) {
+    case Start::vit:
+      weight = decayed(init.truncated_normal(shape, vit_sd));
+      break;
+    case Start::fan_in:
+      weight = decayed(init.uniform(shape, bound));
+      break;
+    case Start::fan_out:
+      weight = decayed(init.normal(shape, std::sqrt(2 / static_cast<double>(fan_out))));
+      break;
+  }
+  if (!with_bias) return;
+  bias = undecayed(start == Start::fan_in ? init.uniform({out}, bound) : init.constant({out}, 0));
 }
 
 void Conv2d::collect(const std::string& prefix, Parameters& into) {
@@ -70,6 +86,46 @@ void GroupNorm::collect(const std::string& prefix, Parameters& into) {
   append(bias, prefix + "bias", into);
 }
 
+BatchNorm::BatchNorm(int64_t channels, Init& init, const BatchNormOptions& options)
+    : weight(undecayed(init.constant({channels}, 1))),
+      bias(undecayed(init.constant({channels}, 0))),
+      running_mean(untrained(init.constant({channels}, 0))),
+      running_var(untrained(init.constant({channels}, 1))),
+      options_(options) {}
+
+void BatchNorm::collect(const std::string& prefix, Parameters& into) {
+  append(weight, prefix + "weight", into);
+  append(bias, prefix + "bias", into);
+  append(running_mean, prefix + "running_mean", into);
+  append(running_var, prefix + "running_var", into);
+}
+
+Norm::Norm(int64_t channels, const NormConfig& config, Init& init) {
+  if (config.batch) {
+    batch_.emplace(channels, init, BatchNormOptions{.frozen = config.frozen});
+    return;
+  }
+  check(config.groups >= 1 && channels % config.groups == 0,
+        "model.norm_groups: must divide the channels of every layer, here {}; got {}", channels,
+        config.groups);
+  group_.emplace(config.groups, channels, init);
+}
+
+void Norm::collect(const std::string& prefix, Parameters& into) {
+  if (batch_) {
+    batch_->collect(prefix, into);
+  } else {
+    group_->collect(prefix, into);
+  }
+}
+
+LayerScale::LayerScale(int64_t width, double value, Init& init)
+    : gamma(undecayed(init.constant({width}, value))) {}
+
+void LayerScale::collect(const std::string& prefix, Parameters& into) {
+  append(gamma, prefix + "gamma", into);
+}
+
 Embedding::Embedding(int64_t count, int64_t width, Init& init)
     : weight(decayed(init.normal({count, width}, 1))) {}
 
@@ -77,8 +133,9 @@ void Embedding::collect(const std::string& prefix, Parameters& into) {
   append(weight, prefix + "weight", into);
 }
 
-MultiHeadAttention::MultiHeadAttention(int64_t width, int64_t heads, double dropout, Init& init)
-    : qkv(width, 3 * width, init, Start::vit),
+MultiHeadAttention::MultiHeadAttention(int64_t width, int64_t heads, bool qkv_bias, double dropout,
+                                       Init& init)
+    : qkv(width, 3 * width, init, Start::vit, qkv_bias),
       proj(width, width, init, Start::vit),
       heads_(heads),
       dropout_(dropout) {
@@ -112,24 +169,33 @@ void Mlp::collect(const std::string& prefix, Parameters& into) {
   fc2.collect(prefix + "fc2.", into);
 }
 
-Block::Block(int64_t width, int64_t heads, int64_t hidden, double dropout, double drop_path,
-             Init& init)
-    : norm1(width, init, vit_eps),
-      attn(width, heads, dropout, init),
-      norm2(width, init, vit_eps),
-      mlp(width, hidden, dropout, init),
-      drop_path_(drop_path) {}
+Block::Block(const BlockConfig& config, Init& init)
+    : norm1(config.width, init, vit_eps),
+      attn(config.width, config.heads, config.qkv_bias, config.dropout, init),
+      norm2(config.width, init, vit_eps),
+      mlp(config.width, config.hidden, config.dropout, init),
+      drop_path_(config.drop_path) {
+  if (config.layer_scale == 0) return;
+  ls1.emplace(config.width, config.layer_scale, init);
+  ls2.emplace(config.width, config.layer_scale, init);
+}
 
 Var Block::forward(const Var& x) const {
-  const Var y = add(x, drop_path(attn.forward(norm1.forward(x)), drop_path_));
-  return add(y, drop_path(mlp.forward(norm2.forward(y)), drop_path_));
+  Var branch = attn.forward(norm1.forward(x));
+  if (ls1) branch = ls1->forward(branch);
+  const Var y = add(x, drop_path(branch, drop_path_));
+  branch = mlp.forward(norm2.forward(y));
+  if (ls2) branch = ls2->forward(branch);
+  return add(y, drop_path(branch, drop_path_));
 }
 
 void Block::collect(const std::string& prefix, Parameters& into) {
   norm1.collect(prefix + "norm1.", into);
   attn.collect(prefix + "attn.", into);
+  if (ls1) ls1->collect(prefix + "ls1.", into);
   norm2.collect(prefix + "norm2.", into);
   mlp.collect(prefix + "mlp.", into);
+  if (ls2) ls2->collect(prefix + "ls2.", into);
 }
 
 }  // namespace minnow::nn

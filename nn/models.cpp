@@ -1,5 +1,7 @@
 #include "nn/models.h"
 
+#include <fmt/ranges.h>
+
 namespace minnow::nn {
 
 MlpModel::MlpModel(int64_t inputs, const std::vector<int64_t>& hidden, int64_t classes, Init init)
@@ -49,15 +51,103 @@ void ConvNet::collect(const std::string& prefix, Parameters& into) {
   head_.collect(prefix + "head.", into);
 }
 
+namespace {
+
+struct ResNetVariant {
+  std::string_view name;
+  bool large, bottleneck;  // for large pictures, as ImageNet's
+  std::vector<int64_t> blocks;
+};
+
+/// torchvision's, and those of the paper for CIFAR: 6 n + 2 layers.
+const std::vector<ResNetVariant>& resnets() {
+  static const std::vector<ResNetVariant> all = {{"resnet18", true, false, {2, 2, 2, 2}},
+                                                 {"resnet34", true, false, {3, 4, 6, 3}},
+                                                 {"resnet50", true, true, {3, 4, 6, 3}},
+                                                 {"resnet20", false, false, {3, 3, 3}},
+                                                 {"resnet56", false, false, {9, 9, 9}}};
+  return all;
+}
+
+const ResNetVariant* find_resnet(std::string_view name) {
+  for (const ResNetVariant& variant : resnets()) {
+    if (variant.name == name) return &variant;
+  }
+  return nullptr;
+}
+
+constexpr std::string_view wide_resnet = "wrn16_4";
+
+bool is_batch(const ModelConfig& config) {
+  if (config.name == wide_resnet) return config.norm == "batch";
+  return find_resnet(config.name) != nullptr && config.norm != "group";
+}
+
+NormConfig norm_of(const ModelConfig& config) {
+  return {.batch = is_batch(config),
+          .groups = config.norm_groups,
+          .frozen = config.batchnorm == "frozen"};
+}
+
+int64_t width_or(const ModelConfig& config, int64_t usual) {
+  return config.width > 0 ? config.width : usual;
+}
+
+ResNetConfig resnet_config(const ResNetVariant& variant, const ModelConfig& config) {
+  constexpr int64_t small_picture = 64;
+  const bool large =
+      config.stem == "auto" ? config.vit.image > small_picture : config.stem == "large";
+  return {.channels = config.vit.channels,
+          .classes = config.vit.classes,
+          .large_stem = variant.large && large,
+          .bottleneck = variant.bottleneck,
+          .blocks = variant.blocks,
+          .width = width_or(config, variant.large ? 64 : 16),
+          .norm = norm_of(config)};
+}
+
+}  // namespace
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names = {"vit", "mlp", "convnet"};
+  for (const ResNetVariant& variant : resnets()) names.emplace_back(variant.name);
+  names.emplace_back(wide_resnet);
+  names.emplace_back("convnext_tiny");
+  return names;
+}
+
+bool has_batch_statistics(const ModelConfig& config) {
+  return is_batch(config) && config.batchnorm != "frozen";
+}
+
 std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
   const VitConfig& vit = config.vit;
-  if (config.name == "vit") return std::make_unique<Vit>(vit, Init(seed));
+  const Init init(seed);
+  if (config.name == "vit") return std::make_unique<Vit>(vit, init);
   if (config.name == "mlp") {
     return std::make_unique<MlpModel>(vit.channels * vit.image * vit.image, config.hidden,
-                                      vit.classes, Init(seed));
+                                      vit.classes, init);
   }
-  check(config.name == "convnet", "model.name: one of vit, mlp, convnet; got \"{}\"", config.name);
-  return std::make_unique<ConvNet>(vit.channels, config.width, 2, vit.classes, Init(seed));
+  if (config.name == "convnet") {
+    return std::make_unique<ConvNet>(vit.channels, width_or(config, 32), 2, vit.classes, init);
+  }
+  if (const ResNetVariant* variant = find_resnet(config.name)) {
+    return std::make_unique<ResNet>(resnet_config(*variant, config), init);
+  }
+  if (config.name == wide_resnet) {
+    const WideResNetConfig wide{
+        .channels = vit.channels, .classes = vit.classes, .norm = norm_of(config)};
+    return std::make_unique<WideResNet>(wide, init);
+  }
+  check(config.name == "convnext_tiny", "model.name: one of {}; got \"{}\"",
+        fmt::join(model_names(), ", "), config.name);
+  ConvNextConfig convnext{.channels = vit.channels,
+                          .classes = vit.classes,
+                          .patch = vit.patch,
+                          .width = width_or(config, 96),
+                          .drop_path = vit.drop_path};
+  if (vit.layer_scale > 0) convnext.layer_scale = vit.layer_scale;
+  return std::make_unique<ConvNext>(convnext, init);
 }
 
 }  // namespace minnow::nn

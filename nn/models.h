@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "nn/convnext.h"
 #include "nn/layers.h"
+#include "nn/resnet.h"
 #include "nn/vit.h"
 
 namespace minnow::nn {
@@ -41,10 +43,20 @@ struct ModelConfig {
   std::string name = "vit";
   VitConfig vit = {};                   ///< image, channels and classes hold for every model
   std::vector<int64_t> hidden = {256};  ///< of "mlp"
-  int64_t width = 32;                   ///< of "convnet"
+  int64_t width = 0;          ///< channels of a conv net's first stage; 0: the usual number
+  std::string stem = "auto";  ///< of resnet18, 34, 50: "large", "small", or as the pictures are
+  std::string norm = "auto";  ///< of residual nets: "batch" or "group"; "auto": as published
+  int64_t norm_groups = 16;
+  std::string batchnorm = "micro_batch";  ///< "micro_batch", "frozen" or "refuse"
 };
 
-/// "vit", "mlp" or "convnet"; Error for another name.
+/// What config.name may be: vit, mlp, convnet, resnet18, ...
+std::vector<std::string> model_names();
+
+/// Whether the model has BatchNorm layers that take their statistics from micro-batches.
+bool has_batch_statistics(const ModelConfig& config);
+
+/// Error for a name that is not in model_names().
 std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed);
 
 }  // namespace minnow::nn

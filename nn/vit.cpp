@@ -14,6 +14,7 @@ VitConfig checked(const VitConfig& c) {
   check(c.classes >= 2, "model.classes: at least two; got {}", c.classes);
   check(c.mlp_ratio > 0, "model.mlp_ratio: must be positive; got {}", c.mlp_ratio);
   check(c.dropout >= 0 && c.dropout < 1, "model.dropout: must be in [0, 1); got {}", c.dropout);
+  check(c.layer_scale >= 0, "model.layer_scale: must not be negative; got {}", c.layer_scale);
   check(c.drop_path >= 0 && c.drop_path < 1, "model.drop_path: must be in [0, 1); got {}",
         c.drop_path);
   return c;
@@ -42,8 +43,14 @@ Vit::Vit(const VitConfig& config, Init init)
   for (int64_t i = 0; i < config.depth; ++i) {
     const double share =
         config.depth == 1 ? 0 : static_cast<double>(i) / static_cast<double>(config.depth - 1);
-    blocks_.push_back(std::make_unique<Block>(config.dim, config.heads, hidden, config.dropout,
-                                              config.drop_path * share, init));
+    blocks_.push_back(std::make_unique<Block>(BlockConfig{.width = config.dim,
+                                                          .heads = config.heads,
+                                                          .hidden = hidden,
+                                                          .dropout = config.dropout,
+                                                          .drop_path = config.drop_path * share,
+                                                          .qkv_bias = config.qkv_bias,
+                                                          .layer_scale = config.layer_scale},
+                                              init));
   }
 }
 
@@ -56,7 +63,9 @@ Var Vit::forward(const Var& x) const {
   h = add_parameter(prepend_token(h, cls_token_), pos_embed_);  // [B, T, D]
   h = dropout(h, config_.dropout);
   for (const auto& block : blocks_) h = block->forward(h);
-  return head_.forward(select_token(norm_.forward(h), 0));  // [B, classes]
+  const Var pooled = config_.mean_pool ? norm_.forward(mean_tokens(h, 1))
+                                       : select_token(norm_.forward(h), 0);  // [B, D]
+  return head_.forward(pooled);                                              // [B, classes]
 }
 
 void Vit::collect(const std::string& prefix, Parameters& into) {
@@ -67,7 +76,7 @@ void Vit::collect(const std::string& prefix, Parameters& into) {
   for (size_t i = 0; i < blocks_.size(); ++i) {
     blocks_[i]->collect(fmt::format("{}blocks.{}.", prefix, i), into);
   }
-  norm_.collect(prefix + "norm.", into);
+  norm_.collect(prefix + (config_.mean_pool ? "fc_norm." : "norm."), into);
   head_.collect(prefix + "head.", into);
 }
 

@@ -285,6 +285,25 @@ void apply_arguments(Config& config, std::span<const std::string> arguments) {
   apply_overrides(config, overrides);
 }
 
+namespace {
+
+/// BatchNorm couples the examples of a micro-batch, so that one must pass the model as a whole.
+void check_batchnorm(const Config& config) {
+  if (!nn::has_batch_statistics(config.model)) return;
+  const bool groups = config.uses_groups();
+  check(
+      !groups || config.model.batchnorm != "refuse",
+      "model.batchnorm: \"refuse\", and clip.rule = \"{}\" takes gradients of micro-batches, which "
+      "the statistics of {} depend on; say \"micro_batch\" or \"frozen\", or model.norm=group",
+      config.clip.rule, config.model.name);
+  const int64_t whole = groups ? config.clip.micro_batch : config.train.batch;
+  check(config.train.wave == 0 || config.train.wave >= whole,
+        "train.wave: {} examples, but BatchNorm needs the {} of {} in one piece", config.train.wave,
+        whole, groups ? "clip.micro_batch" : "train.batch");
+}
+
+}  // namespace
+
 void check_config(const Config& config) {
   const auto& [train, clip] = std::tie(config.train, config.clip);
   check(train.epochs > 0 || train.steps > 0,
@@ -303,6 +322,7 @@ void check_config(const Config& config) {
   const int64_t model = config.model.vit.image, data = config.data.set.image_size;
   check(model == 0 || data == 0 || model == data, "model.image: {} does not fit data.image = {}",
         model, data);
+  check_batchnorm(config);
   const auto& vit = config.model.vit;
   check(config.model.name != "vit" || vit.dim % vit.heads == 0,
         "model.heads: must divide model.dim; got {} and {}", vit.heads, vit.dim);

@@ -32,10 +32,10 @@ Limits one_of(std::vector<std::string> names) {
 
 std::vector<Key> model_keys() {
   return {
-      {"model.name", FIELD(model.name), one_of({"vit", "mlp", "convnet"}), "the kind of model"},
+      {"model.name", FIELD(model.name), one_of(nn::model_names()), "the kind of model"},
       {"model.image", FIELD(model.vit.image), at_least(0),
        "side of its pictures; 0: as the data has them"},
-      {"model.patch", FIELD(model.vit.patch), at_least(1), "vit: side of a patch"},
+      {"model.patch", FIELD(model.vit.patch), at_least(1), "vit, convnext_tiny: side of a patch"},
       {"model.dim", FIELD(model.vit.dim), at_least(1), "vit: width"},
       {"model.depth", FIELD(model.vit.depth), at_least(1), "vit: blocks"},
       {"model.heads", FIELD(model.vit.heads), at_least(1),
@@ -43,11 +43,25 @@ std::vector<Key> model_keys() {
       {"model.mlp_ratio", FIELD(model.vit.mlp_ratio), above(0),
        "vit: hidden units of a block's MLP / model.dim"},
       {"model.drop_path", FIELD(model.vit.drop_path), share_below_one(),
-       "vit: chance that the last block is skipped"},
+       "vit, convnext_tiny: chance that the last block is skipped"},
       {"model.dropout", FIELD(model.vit.dropout), share_below_one(),
        "vit: chance that an activation is dropped"},
+      {"model.qkv_bias", FIELD(model.vit.qkv_bias), any(), "vit: of the attention's first product"},
+      {"model.layer_scale", FIELD(model.vit.layer_scale), at_least(0),
+       "vit, convnext_tiny: where the scale of each residual branch starts; 0: none, or 1e-6"},
+      {"model.mean_pool", FIELD(model.vit.mean_pool), any(),
+       "vit: classify the mean over the patches, not the class token"},
       {"model.hidden", FIELD(model.hidden), at_least(1), "mlp: units of each hidden layer"},
-      {"model.width", FIELD(model.width), at_least(1), "convnet: channels"},
+      {"model.width", FIELD(model.width), at_least(0),
+       "conv nets: channels of the first stage; 0: the usual number"},
+      {"model.stem", FIELD(model.stem), one_of({"auto", "large", "small"}),
+       "resnet18 to 50: first layers for large pictures or for small ones; auto: large above 64"},
+      {"model.norm", FIELD(model.norm), one_of({"auto", "batch", "group"}),
+       "resnet, wrn: BatchNorm or GroupNorm; auto: group for wrn16_4, batch otherwise"},
+      {"model.norm_groups", FIELD(model.norm_groups), at_least(1), "resnet, wrn: of a GroupNorm"},
+      {"model.batchnorm", FIELD(model.batchnorm), one_of({"micro_batch", "frozen", "refuse"}),
+       "where BatchNorm takes its statistics in training: each micro-batch, the running ones, or "
+       "nowhere when clip.rule groups examples"},
   };
 }
 

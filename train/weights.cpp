@@ -64,6 +64,7 @@ void check_fit(std::span<const NamedTensor> targets, const ByName& source,
     }
   }
   for (const auto& [name, given] : source) {
+    if (name.ends_with(".num_batches_tracked")) continue;  // PyTorch's, which no model here reads
     if (!wanted.contains(name)) unexpected.add(std::string(name) + " " + to_string(given->shape()));
   }
   check(missing.none() && unexpected.none() && shapes.none() && dtypes.none(),

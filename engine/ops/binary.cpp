@@ -101,4 +101,34 @@ Var add_parameter(const Var& x, const Parameter& p) {
   return add_rows("add_parameter", x, p);
 }
 
+namespace {
+
+Tensor times_rows(const Tensor& x, const Tensor& p) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  const int64_t width = p.numel();
+  dispatch_float("layer_scale", x, [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_KERNEL(x.device(), multiply_broadcast<T>)
+    (width == 0 ? 0 : y.numel() / width, width, x.data<T>(), p.data<Wide<T>>(), y.data<T>());
+  });
+  return y;
+}
+
+}  // namespace
+
+Var layer_scale(const Var& x, const Parameter& gamma) {
+  check(x.value().rank() >= 2 && gamma.value.shape() == Shape{x.dim(-1)},
+        "layer_scale: gamma must be [C] with C the last axis of x {}; got {}", to_string(x.shape()),
+        to_string(gamma.value.shape()));
+  const Tensor g = gamma.value;
+  return x.tape().record(times_rows(x.value(), g), {x.slot()}, {&gamma},
+                         [slot = x.slot(), saved = gamma.trainable ? x.value() : Tensor(), g,
+                          &gamma](Tensor gy, Backprop& back) {
+                           if (gamma.trainable) {
+                             back.give(gamma, row_sum(product(gy, saved), g.numel()));
+                           }
+                           if (slot.wanted()) back.give(slot, times_rows(gy, g));
+                         });
+}
+
 }  // namespace minnow

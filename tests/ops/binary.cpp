@@ -78,10 +78,17 @@ Sample scale_sample(std::string label, Shape shape, double factor) {
   return s;
 }
 
-using AddRows = Var (*)(const Var&, const Parameter&);
+double plus(double a, double b) {
+  return a + b;
+}
+double times(double a, double b) {
+  return a * b;
+}
 
-/// A parameter of the last elements of x, added over and over.
-Sample rows_sample(std::string label, Shape x, Shape p, AddRows op) {
+using RowsOp = Var (*)(const Var&, const Parameter&);
+
+/// A parameter of the last elements of x, added to them, or times them, over and over.
+Sample rows_sample(std::string label, Shape x, Shape p, RowsOp op, Combine f = plus) {
   Sample s;
   s.label = std::move(label);
   s.inputs = {x};
@@ -89,10 +96,11 @@ Sample rows_sample(std::string label, Shape x, Shape p, AddRows op) {
   s.forward = [=](Tape&, const Vars& v, const ParameterRefs& parameter, int64_t, int64_t) {
     return op(v[0], *parameter[0]);
   };
-  s.reference = [](const Tensors& v, const Tensors& parameter) {
+  s.reference = [f](const Tensors& v, const Tensors& parameter) {
     Tensor y = v[0].clone();
     for (int64_t i = 0; i < y.numel(); ++i) {
-      y.data<double>()[i] += parameter[0].data<double>()[i % parameter[0].numel()];
+      double& to = y.data<double>()[i];
+      to = f(to, parameter[0].data<double>()[i % parameter[0].numel()]);
     }
     return y;
   };
@@ -103,10 +111,15 @@ Sample rows_sample(std::string label, Shape x, Shape p, AddRows op) {
   return s;
 }
 
-const RegisterOp add_case{pair_case(
-    "add", add, [](double a, double b) { return a + b; }, 0)};
-const RegisterOp mul_case{pair_case(
-    "mul", mul, [](double a, double b) { return a * b; }, 5)};
+Sample scaled_rows(std::string label, Shape x, Shape p) {
+  Sample s = rows_sample(std::move(label), x, std::move(p), layer_scale, times);
+  s.terms += 1;
+  s.backward_work.bytes = 20.0 * static_cast<double>(numel(x));  // gy twice, x, products, gx
+  return s;
+}
+
+const RegisterOp add_case{pair_case("add", add, plus, 0)};
+const RegisterOp mul_case{pair_case("mul", mul, times, 5)};
 const RegisterOp scale_case{
     {.name = "scale",
      .samples = {scale_sample("odd", {3, 5, 7}, -0.3), scale_sample("zero", {2, 3}, 0),
@@ -144,6 +157,17 @@ const RegisterOp add_parameter_case{
                    add_parameter(tape.leaf(random_normal({}, 2)), p);
                  }}},
      .bench = {rows_sample("vit", {64, 65, 192}, {1, 65, 192}, add_parameter)}}};
+
+const RegisterOp layer_scale_case{
+    {.name = "layer_scale",
+     .samples = {scaled_rows("tokens", {5, 3, 4}, {4}), scaled_rows("one_column", {4, 1}, {1}),
+                 scaled_rows("one_example", {1, 6}, {6}), scaled_rows("no_rows", {3, 0, 4}, {4})},
+     .errors = {{"layer_scale: gamma must be [C] with C the last axis of x [2, 4]; got [5]",
+                 [](Tape& tape) {
+                   const Parameter p = random_parameter("gamma", {5}, 1);
+                   layer_scale(tape.leaf(random_normal({2, 4}, 2)), p);
+                 }}},
+     .bench = {scaled_rows("vit", {64, 65, 192}, {192})}}};
 
 }  // namespace
 }  // namespace minnow::test
