@@ -1,6 +1,7 @@
 #include "kernels/conv2d_weight.h"
 
 #include "kernels/binary.h"
+#include "kernels/conv2d_library.h"
 #include "kernels/gemm.h"
 #include "kernels/im2col.h"
 #include "kernels/launch.h"
@@ -68,11 +69,44 @@ void add_example(const Problem<T>& p, int64_t e, T alpha, Wide<T> beta, T* sum,
   });
 }
 
+/// The examples [begin, end) by the library: each run of those whose factor is not 0 at once. False
+/// where it has no kernel, or no factor is other than 0; nothing has been done then.
+template <class T>
+bool add_range_by_library(const Problem<T>& p, int64_t begin, int64_t end, const T* factor,
+                          Wide<T> beta, T* sum) {
+  if constexpr (std::is_same_v<T, float>) {
+    bool untouched = true;
+    for (int64_t e = begin; e < end;) {
+      int64_t next = e;
+      while (next < end && (factor == nullptr || factor[next] != 0)) ++next;
+      if (next == e) {
+        ++e;
+        continue;
+      }
+      ConvShape shape = p.shape;
+      shape.batch = next - e;
+      const T* mine = factor == nullptr ? nullptr : factor + e;
+      if (!library_weight_sum(shape, p.image(e), p.gradient(e), mine, untouched ? beta : 1, sum)) {
+        if (untouched) return false;
+        std::vector<T> scratch;
+        for (int64_t i = e; i < next; ++i) {
+          add_example(p, i, mine == nullptr ? T(1) : factor[i], T(1), sum, scratch);
+        }
+      }
+      untouched = false;
+      e = next;
+    }
+    return !untouched;
+  }
+  return false;
+}
+
 /// The examples [begin, end) on the calling thread; `factor`, where there is one, holds each
 /// example's coefficient.
 template <class T>
 void add_range(const Problem<T>& p, int64_t begin, int64_t end, const T* factor, Wide<T> beta,
                T* sum) {
+  if (omp_in_parallel() && add_range_by_library(p, begin, end, factor, beta, sum)) return;
   std::vector<T> scratch;
   bool untouched = true;
   for (int64_t e = begin; e < end; ++e) {
@@ -89,6 +123,7 @@ void add_range(const Problem<T>& p, int64_t begin, int64_t end, const T* factor,
 template <class T>
 void add_range_parallel(const Problem<T>& p, int64_t begin, int64_t end, const T* factor,
                         Wide<T> beta, T* sum) {
+  if (add_range_by_library(p, begin, end, factor, beta, sum)) return;
   const int64_t examples = end - begin, size = p.size();
   const int64_t parts = std::clamp<int64_t>(examples, 1, omp_get_max_threads());
   std::vector<T> partial(static_cast<size_t>((parts - 1) * size));

@@ -1,0 +1,292 @@
+#include "kernels/conv2d_library.h"
+
+#include <array>
+#include <cstdlib>
+#include <dnnl.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "kernels/launch.h"
+
+namespace minnow::cpu {
+namespace {
+
+using Descriptor = dnnl::memory::desc;
+using Layout = dnnl::memory::format_tag;
+
+const dnnl::engine& processor() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+Descriptor described(dnnl::memory::dims dims, Layout layout) {
+  return {dims, dnnl::memory::data_type::f32, layout};
+}
+
+/// The arrays of a convolution, or of its gradients, in one layout.
+struct Arrays {
+  Arrays(const ConvShape& s, Layout picture, Layout filter)
+      : x(described({s.batch, s.channels, s.height, s.width}, picture)),
+        w(described({s.filters, s.channels, s.kernel_h, s.kernel_w}, filter)),
+        y(described({s.batch, s.filters, s.out_h(), s.out_w()}, picture)) {}
+  Descriptor x, w, y;
+};
+
+/// Memory of the calling thread that lasts; grows to the largest that was asked for.
+class Room {
+ public:
+  float* at(int which, size_t bytes) {
+    auto& part = parts_[static_cast<size_t>(which)];
+    if (part.bytes < bytes) {
+      constexpr size_t line = 64;
+      part.memory.reset(std::aligned_alloc(line, (bytes + line - 1) / line * line));
+      if (!part.memory) throw std::bad_alloc();
+      part.bytes = bytes;
+    }
+    return static_cast<float*>(part.memory.get());
+  }
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  struct Part {
+    std::unique_ptr<void, Free> memory;
+    size_t bytes = 0;
+  };
+  std::array<Part, 5> parts_;
+};
+
+enum class Pass { forward, backward, weight };
+
+/// One pass of one shape: the library's kernel, and what rearranges arrays before and after it.
+class Plan {
+ public:
+  /// Nothing where the library has no generated kernel.
+  static std::optional<Plan> make(Pass pass, const ConvShape& shape);
+
+  /// `in`: the two arrays read; `out`: the one written, all as they lie in a tensor.
+  void run(const float* in0, const float* in1, float* out, Room& room) const {
+    dnnl::stream stream(processor());
+    const dnnl::memory first = arranged(0, in0, stream, room);
+    const dnnl::memory second = arranged(1, in1, stream, room);
+    const bool direct = library_[2] == plain_[2];
+    const dnnl::memory third(library_[2], processor(),
+                             direct ? out : room.at(2, library_[2].get_size()));
+    const dnnl::memory scratch(scratch_, processor(), room.at(3, scratch_.get_size()));
+    kernel_.execute(stream, {{names_[0], first},
+                             {names_[1], second},
+                             {names_[2], third},
+                             {DNNL_ARG_SCRATCHPAD, scratch}});
+    if (!direct) {
+      const dnnl::memory target(plain_[2], processor(), out);
+      orders_[2]->execute(stream, {{DNNL_ARG_FROM, third}, {DNNL_ARG_TO, target}});
+    }
+    stream.wait();
+  }
+
+ private:
+  Plan(dnnl::primitive kernel, std::array<int, 3> names, std::array<Descriptor, 3> plain,
+       std::array<Descriptor, 3> library, Descriptor scratch)
+      : kernel_(std::move(kernel)),
+        names_(names),
+        plain_(std::move(plain)),
+        library_(std::move(library)),
+        scratch_(std::move(scratch)) {
+    for (size_t i = 0; i < 3; ++i) {
+      if (library_[i] == plain_[i]) continue;
+      const bool out = i == 2;
+      const dnnl::reorder::primitive_desc order(processor(), out ? library_[i] : plain_[i],
+                                                processor(), out ? plain_[i] : library_[i]);
+      orders_[i] = dnnl::reorder(order);
+    }
+  }
+
+  dnnl::memory arranged(size_t i, const float* data, dnnl::stream& stream, Room& room) const {
+    const dnnl::memory given(plain_[i], processor(), const_cast<float*>(data));
+    if (!orders_[i]) return given;
+    dnnl::memory blocked(library_[i], processor(),
+                         room.at(static_cast<int>(i), library_[i].get_size()));
+    orders_[i]->execute(stream, {{DNNL_ARG_FROM, given}, {DNNL_ARG_TO, blocked}});
+    return blocked;
+  }
+
+  dnnl::primitive kernel_;
+  std::array<int, 3> names_;
+  std::array<Descriptor, 3> plain_, library_;
+  std::array<std::optional<dnnl::primitive>, 3> orders_;
+  Descriptor scratch_;
+};
+
+std::optional<Plan> Plan::make(Pass pass, const ConvShape& s) {
+  const Arrays any(s, Layout::any, Layout::any), plain(s, Layout::nchw, Layout::oihw);
+  const dnnl::memory::dims stride{s.stride, s.stride}, dilation{s.dilation - 1, s.dilation - 1};
+  // What the last row and column do not reach stays out of the padded picture.
+  const auto after = [&](int64_t size, int64_t kernel, int64_t out) {
+    return (out - 1) * s.stride + s.dilation * (kernel - 1) + 1 - size - s.padding;
+  };
+  const dnnl::memory::dims before{s.padding, s.padding},
+      behind{after(s.height, s.kernel_h, s.out_h()), after(s.width, s.kernel_w, s.out_w())};
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  constexpr auto direct = dnnl::algorithm::convolution_direct;
+  using Forward = dnnl::convolution_forward;
+  using Backward = dnnl::convolution_backward_data;
+  using Weight = dnnl::convolution_backward_weights;
+  const auto generated = [](const auto& description) {
+    return std::string_view(description.impl_info_str()).starts_with("jit");
+  };
+  try {
+    const Forward::primitive_desc forward({dnnl::prop_kind::forward_training, direct, any.x, any.w,
+                                           any.y, stride, dilation, before, behind},
+                                          attributes, processor());
+    if (pass == Pass::forward) {
+      if (!generated(forward)) return std::nullopt;
+      return Plan(Forward(forward), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+                  {plain.x, plain.w, plain.y},
+                  {forward.src_desc(), forward.weights_desc(), forward.dst_desc()},
+                  forward.scratchpad_desc());
+    }
+    if (pass == Pass::backward) {
+      const Backward::primitive_desc backward(
+          {direct, any.x, any.w, any.y, stride, dilation, before, behind}, attributes, processor(),
+          forward);
+      if (!generated(backward)) return std::nullopt;
+      return Plan(Backward(backward), {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC},
+                  {plain.y, plain.w, plain.x},
+                  {backward.diff_dst_desc(), backward.weights_desc(), backward.diff_src_desc()},
+                  backward.scratchpad_desc());
+    }
+    const Weight::primitive_desc weight(
+        {direct, any.x, any.w, any.y, stride, dilation, before, behind}, attributes, processor(),
+        forward);
+    if (!generated(weight)) return std::nullopt;
+    return Plan(Weight(weight), {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS},
+                {plain.x, plain.y, plain.w},
+                {weight.src_desc(), weight.diff_dst_desc(), weight.diff_weights_desc()},
+                weight.scratchpad_desc());
+  } catch (const dnnl::error&) {
+    return std::nullopt;  // a shape that it does not take
+  }
+}
+
+/// The calling thread's plans and memory. A plan divides its work among as many threads as there
+/// were when it was made.
+struct Library {
+  using Key = std::array<int64_t, 13>;
+  std::map<Key, std::optional<Plan>> plans;
+  Room room;
+
+  const Plan* find(Pass pass, const ConvShape& s) {
+    const Key key = {static_cast<int64_t>(pass),
+                     omp_get_max_threads(),
+                     s.batch,
+                     s.channels,
+                     s.height,
+                     s.width,
+                     s.filters,
+                     s.kernel_h,
+                     s.kernel_w,
+                     s.stride,
+                     s.padding,
+                     s.dilation,
+                     s.groups};
+    auto found = plans.find(key);
+    if (found == plans.end()) {
+      // Audio batches of ever new lengths must not fill the memory.
+      constexpr size_t most = 512;
+      if (plans.size() >= most) plans.clear();
+      found = plans.emplace(key, Plan::make(pass, s)).first;
+    }
+    return found->second ? &*found->second : nullptr;
+  }
+};
+
+Library& library() {
+  thread_local Library mine;
+  return mine;
+}
+
+/// While it lives, the library sees one thread inside of a parallel region: there a kernel that
+/// expects more would wait for threads that never come.
+class OwnThreadOnly {
+ public:
+  OwnThreadOnly() : before_(omp_get_max_threads()) {
+    if (omp_in_parallel()) omp_set_num_threads(1);
+  }
+  ~OwnThreadOnly() { omp_set_num_threads(before_); }
+  OwnThreadOnly(const OwnThreadOnly&) = delete;
+  OwnThreadOnly& operator=(const OwnThreadOnly&) = delete;
+
+ private:
+  int before_;
+};
+
+/// A product does a pointwise convolution with nothing rearranged; grouped ones have few channels a
+/// group, which the library's blocks of channels do not suit.
+bool suits(const ConvShape& s) {
+  return s.groups == 1 && !s.pointwise() && s.batch > 0 && s.filters > 0 && s.taps() > 0 &&
+         s.out_area() > 0;
+}
+
+}  // namespace
+
+bool library_forward(const ConvShape& shape, const float* x, const float* w, const float* bias,
+                     float* y) {
+  if (!suits(shape)) return false;
+  const OwnThreadOnly guard;
+  Library& mine = library();
+  const Plan* plan = mine.find(Pass::forward, shape);
+  if (plan == nullptr) return false;
+  plan->run(x, w, y, mine.room);
+  if (bias == nullptr) return true;
+  const int64_t out = shape.out_area(), filters = shape.filters;
+  parallel_for(shape.batch * filters, element_grain / out + 1, [=](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const float b = bias[p % filters];
+      for (int64_t i = 0; i < out; ++i) y[p * out + i] += b;
+    }
+  });
+  return true;
+}
+
+bool library_backward(const ConvShape& shape, const float* gy, const float* w, float* gx) {
+  if (!suits(shape)) return false;
+  const OwnThreadOnly guard;
+  Library& mine = library();
+  const Plan* plan = mine.find(Pass::backward, shape);
+  if (plan == nullptr) return false;
+  plan->run(gy, w, gx, mine.room);
+  return true;
+}
+
+bool library_weight_sum(const ConvShape& shape, const float* x, const float* gy,
+                        const float* factor, float beta, float* sum) {
+  if (!suits(shape)) return false;
+  const OwnThreadOnly guard;
+  Library& mine = library();
+  const Plan* plan = mine.find(Pass::weight, shape);
+  if (plan == nullptr) return false;
+  const int64_t each = shape.filters * shape.out_area(), size = shape.filters * shape.taps();
+  if (factor != nullptr) {
+    float* scaled = mine.room.at(4, static_cast<size_t>(shape.batch * each) * sizeof(float));
+    parallel_for(shape.batch, element_grain / each + 1, [=](int64_t begin, int64_t end) {
+      for (int64_t e = begin; e < end; ++e) {
+        for (int64_t i = e * each; i < (e + 1) * each; ++i) scaled[i] = factor[e] * gy[i];
+      }
+    });
+    gy = scaled;
+  }
+  if (beta == 0) {
+    plan->run(x, gy, sum, mine.room);
+    return true;
+  }
+  std::vector<float> fresh(static_cast<size_t>(size));
+  plan->run(x, gy, fresh.data(), mine.room);
+  for (int64_t i = 0; i < size; ++i) sum[i] = fresh[i] + beta * sum[i];
+  return true;
+}
+
+}  // namespace minnow::cpu
