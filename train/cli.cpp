@@ -26,8 +26,9 @@ CLI::App* add_train(CLI::App& app, Request& request) {
   train->footer(
       "A value is a TOML value (data.mean=[0.5,0.5,0.5]); what is none is a string. The run writes "
       "config.toml,\n"
-      "metrics.jsonl and checkpoints into its folder. Ctrl-C ends it after the step at hand, with "
-      "a checkpoint.\n"
+      "metrics.jsonl, events for TensorBoard and checkpoints into its folder. Ctrl-C ends it after "
+      "the step at\n"
+      "hand, with a checkpoint.\n"
       "\nExamples:\n"
       "  minnow train clip.rule=min clip.micro_batch=4\n"
       "  minnow train recipe.toml optim.lr=3e-4 run.dir=runs/mine\n"

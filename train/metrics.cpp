@@ -1,13 +1,7 @@
 #include "train/metrics.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <system_error>
 
 #include "engine/check.h"
 #include "engine/files.h"
@@ -42,37 +36,16 @@ MetricsWriter::MetricsWriter(std::filesystem::path path, bool append, int64_t ke
     const std::string kept = kept_records(text, keep_below_step, path_.string());
     if (kept != text) write_file_atomically(path_, kept);
   }
-  descriptor_ =
-      open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (append ? 0 : O_TRUNC), 0666);
-  if (descriptor_ < 0) fail("open", errno);
+  file_.emplace(path_, !append);
 }
 
-MetricsWriter::~MetricsWriter() {
-  close(descriptor_);
+void MetricsWriter::add_tensorboard(int64_t first_step) {
+  events_.emplace(path_.parent_path(), first_step);
 }
 
 void MetricsWriter::write(const Json& record) {
-  const std::string line = record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  struct stat before {};
-  if (fstat(descriptor_, &before) != 0) fail("write", errno);
-  size_t done = 0;
-  while (done < line.size()) {
-    const ssize_t count = ::write(descriptor_, line.data() + done, line.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      const int error = errno;
-      // Half a line would be in the way of whoever reads on; where this fails too, a resumed run
-      // drops it.
-      if (done > 0 && ftruncate(descriptor_, before.st_size) != 0) fail("write", error);
-      fail("write", error);
-    }
-    done += static_cast<size_t>(count);
-  }
-}
-
-void MetricsWriter::fail(std::string_view action, int error) const {
-  throw RunError(fmt::format("{}: cannot {}: {}", path_.string(), action,
-                             std::generic_category().message(error)));
+  file_->append(record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  if (events_) events_->write(record);
 }
 
 }  // namespace minnow

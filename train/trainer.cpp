@@ -97,6 +97,7 @@ void Trainer::warn_about_data() const {
 Outcome Trainer::run() {
   open_run_folder(config_, resumed_);
   metrics_ = std::make_unique<MetricsWriter>(metrics_path(config_.run.dir), resumed_, step_ + 1);
+  if (config_.log.tensorboard) metrics_->add_tensorboard(step_ + 1);
   progress_ = std::make_unique<Progress>(total_steps_);
   progress_->line(summary());
   progress_->line(fmt::format(
