@@ -14,38 +14,44 @@ using Json = nlohmann::json;
 /// The complete lines of `text` without the records of step >= below.
 std::string kept_records(const std::string& text, int64_t below, const std::string& where) {
   std::string kept;
-  int64_t number = 1;
-  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos;
-       begin = end + 1, ++number) {
-    const std::string line = text.substr(begin, end + 1 - begin);
-    const Json record = Json::parse(line, nullptr, false);
-    const auto step = record.is_object() ? record.find("step") : record.end();
-    check(record.is_object() && (step == record.end() || step->is_number_integer()),
-          "{}: line {} is not a record of a run; remove it, or the file, to go on", where, number);
+  for_each_record(text, where, [&](std::string_view line, const Json& record) {
+    const auto step = record.find("step");
     if (step == record.end() || step->get<int64_t>() < below) kept += line;
-  }
+  });
   return kept;
+}
+
+/// Cuts a file that is there down to the records of step < below.
+const std::filesystem::path& cut(const std::filesystem::path& path, int64_t below) {
+  if (!std::filesystem::is_regular_file(path)) return path;
+  const std::string text = read_text_file(path);
+  const std::string kept = kept_records(text, below, path.string());
+  if (kept != text) write_file_atomically(path, kept);
+  return path;
 }
 
 }  // namespace
 
-MetricsWriter::MetricsWriter(std::filesystem::path path, bool append, int64_t keep_below_step)
-    : path_(std::move(path)) {
-  if (append && std::filesystem::is_regular_file(path_)) {
-    const std::string text = read_text_file(path_);
-    const std::string kept = kept_records(text, keep_below_step, path_.string());
-    if (kept != text) write_file_atomically(path_, kept);
+void for_each_record(std::string_view text, const std::string& where,
+                     const std::function<void(std::string_view, const Json&)>& use) {
+  int64_t number = 1;
+  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string_view::npos;
+       begin = end + 1, ++number) {
+    const std::string_view line = text.substr(begin, end + 1 - begin);
+    const Json record = Json::parse(line, nullptr, false);
+    const auto step = record.is_object() ? record.find("step") : record.end();
+    check(record.is_object() && (step == record.end() || step->is_number_integer()),
+          "{}: line {} is not a record of a run; remove it, or the file, to go on", where, number);
+    use(line, record);
   }
-  file_.emplace(path_, !append);
 }
 
-void MetricsWriter::add_tensorboard(int64_t first_step) {
-  events_.emplace(path_.parent_path(), first_step);
-}
+MetricsWriter::MetricsWriter(const std::filesystem::path& path, bool append,
+                             int64_t keep_below_step)
+    : file_(append ? cut(path, keep_below_step) : path, !append) {}
 
 void MetricsWriter::write(const Json& record) {
-  file_->append(record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-  if (events_) events_->write(record);
+  file_.append(record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace minnow

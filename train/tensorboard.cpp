@@ -8,13 +8,13 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/check.h"
 #include "train/crc.h"
+#include "train/norm_buckets.h"
 
 namespace minnow {
 namespace {
@@ -70,30 +70,26 @@ std::string event(double wall_time, int64_t step, const std::string& field) {
 
 /// tensorflow.HistogramProto of numbers that are not negative; `values` is not empty.
 std::string histogram(const std::vector<double>& values) {
-  constexpr double per_octave = 8;
-  constexpr int lowest = -400;  // where zero goes, too
   std::map<int, double> counts;
   double sum = 0, squares = 0;
   for (const double value : values) {
-    const double place = std::floor(per_octave * std::log2(value));  // -infinity of zero
-    ++counts[static_cast<int>(std::max<double>(place, lowest))];
+    ++counts[norm_bucket(value)];
     sum += value;
     squares += value * value;
   }
-  const auto limit = [](int bucket) { return std::exp2((bucket + 1) / per_octave); };
-  std::vector<double> limits, heights;
+  std::vector<double> ends, heights;
   for (const auto& [bucket, count] : counts) {
-    if (!limits.empty() && !counts.contains(bucket - 1)) {  // a bucket begins where the last ends
-      limits.push_back(limit(bucket - 1));
+    if (!ends.empty() && !counts.contains(bucket - 1)) {  // a bucket begins where the last ends
+      ends.push_back(norm_bucket_end(bucket - 1));
       heights.push_back(0);
     }
-    limits.push_back(limit(bucket));
+    ends.push_back(norm_bucket_end(bucket));
     heights.push_back(count);
   }
   const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
   return double_field(1, *least) + double_field(2, *greatest) +
          double_field(3, static_cast<double>(values.size())) + double_field(4, sum) +
-         double_field(5, squares) + doubles_field(6, limits) + doubles_field(7, heights);
+         double_field(5, squares) + doubles_field(6, ends) + doubles_field(7, heights);
 }
 
 /// tensorflow.Summary.Value as a field of a Summary.

@@ -11,7 +11,6 @@
 #include "tests/file_size_limit.h"
 #include "tests/temporary_folder.h"
 #include "train/crc.h"
-#include "train/metrics.h"
 
 namespace minnow {
 namespace {
@@ -79,8 +78,7 @@ TEST(Tensorboard, EventsAreThoseOfItsOwnWriter) {
 TEST(Tensorboard, AFileBeginsWithVersionAndStart) {
   const TemporaryFolder folder;
   {
-    MetricsWriter writer(folder / "metrics.jsonl", false);
-    writer.add_tensorboard(300);
+    EventWriter writer(folder.path(), 300);
     writer.write(step);
     writer.write({{"kind", "step"}, {"step", 301}});  // nothing to show
     writer.write(evaluation);
