@@ -12,7 +12,7 @@ namespace minnow {
 namespace {
 
 constexpr double kWidth = 640, kHeight = 250;
-constexpr double kLeft = 62, kRight = 626, kTop = 10, kBottom = 214;  // of the area of the curves
+constexpr double kLeft = 62, kRight = 606, kTop = 10, kBottom = 214;  // of the area of the curves
 
 struct Range {
   double low = std::numeric_limits<double>::infinity();
@@ -108,7 +108,9 @@ std::string in_svg(std::string_view title, std::string_view description, std::st
       kWidth, kHeight, html_escape(title), html_escape(description), body);
 }
 
-std::string path_of(const std::vector<Point>& points, const Axis& x, const Axis& y, size_t color) {
+/// A curve; `thin`, where there are many points, so that what is drawn later shows through.
+std::string path_of(const std::vector<Point>& points, const Axis& x, const Axis& y, size_t color,
+                    bool thin) {
   std::string path, dots;
   for (const Point& point : points) {
     const double px = x.place(point.x), py = y.place(point.y);
@@ -116,8 +118,8 @@ std::string path_of(const std::vector<Point>& points, const Axis& x, const Axis&
     if (points.size() <= 60)
       dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\"/>", px, py);
   }
-  return fmt::format("<g class=\"c{}\"><path class=\"curve\" d=\"{}\"/>{}</g>\n", color, path,
-                     dots);
+  return fmt::format("<g class=\"c{}\"><path class=\"curve{}\" d=\"{}\"/>{}</g>\n", color,
+                     thin && points.size() > 250 ? " dense" : "", path, dots);
 }
 
 /// What the picture shows, for those who cannot see it.
@@ -140,7 +142,7 @@ std::string svg_of(const Plot& plot, Range steps, Range heights, bool logarithmi
   const Axis x(steps, false, kLeft, kRight), y(heights, logarithmic, kBottom, kTop);
   std::string body = frame(x, y, "step");
   for (size_t i = 0; i < plot.curves.size(); ++i)
-    body += path_of(thinned(plot.curves[i].points), x, y, i);
+    body += path_of(thinned(plot.curves[i].points), x, y, i, plot.curves.size() > 1);
   return in_svg(plot.title, described(plot.curves), body);
 }
 

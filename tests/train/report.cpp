@@ -101,9 +101,9 @@ TEST(Report, PlotsOfAnyNumbers) {
 // A curve's height is its share of the axis: the lowest value at the bottom, the highest on top.
 TEST(Report, PointsLieWhereTheyBelong) {
   const std::string linear = draw({.title = "T", .curves = {{"c", {{0, -1}, {5, 0}, {10, 3}}}}});
-  EXPECT_TRUE(contains(linear, "d=\"M62.0 214.0L344.0 163.0L626.0 10.0\"")) << linear;
+  EXPECT_TRUE(contains(linear, "d=\"M62.0 214.0L334.0 163.0L606.0 10.0\"")) << linear;
   const std::string log = draw({.title = "T", .curves = {{"c", {{0, 1}, {5, 10}, {10, 100}}}}});
-  EXPECT_TRUE(contains(log, "d=\"M62.0 214.0L344.0 112.0L626.0 10.0\"")) << log;
+  EXPECT_TRUE(contains(log, "d=\"M62.0 214.0L334.0 112.0L606.0 10.0\"")) << log;
 }
 
 // The test vectors of RFC 4648, 10.
