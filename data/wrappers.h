@@ -20,7 +20,6 @@ class Wrapper : public Dataset {
   const std::vector<std::string>& classes() const override { return base_->classes(); }
   std::vector<std::string> warnings() const override { return base_->warnings(); }
 
- protected:
   const Dataset& base() const { return *base_; }
 
  private:

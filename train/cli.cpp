@@ -15,6 +15,7 @@ constexpr const char* kRecipeHelp =
 struct Request {
   std::vector<std::string> arguments;
   std::string source;
+  std::string output;
   std::string topic;
   bool json = false;
 };
@@ -26,8 +27,9 @@ CLI::App* add_train(CLI::App& app, Request& request) {
   train->footer(
       "A value is a TOML value (data.mean=[0.5,0.5,0.5]); what is none is a string. The run writes "
       "config.toml,\n"
-      "metrics.jsonl and checkpoints into its folder. Ctrl-C ends it after the step at hand, with "
-      "a checkpoint.\n"
+      "metrics.jsonl, events for TensorBoard, report.html and checkpoints into its folder. Ctrl-C "
+      "ends it after\n"
+      "the step at hand, with a checkpoint.\n"
       "\nExamples:\n"
       "  minnow train clip.rule=min clip.micro_batch=4\n"
       "  minnow train recipe.toml optim.lr=3e-4 run.dir=runs/mine\n"
@@ -48,6 +50,22 @@ CLI::App* add_eval(CLI::App& app, Request& request) {
       "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
       "`minnow train --help` lists the keys.");
   return eval;
+}
+
+CLI::App* add_report(CLI::App& app, Request& request) {
+  CLI::App* report =
+      app.add_subcommand("report", "Draw a run: one HTML page that needs no network");
+  report->add_option("run", request.source, "a run folder")->required();
+  report
+      ->add_option("-o", request.output, "the file to write; report.html in the folder if left out")
+      ->type_name("FILE");
+  report->footer(
+      "Curves, norms of the gradients and, with log.norms=true clip.micro_batch=1, the examples "
+      "with "
+      "the\n"
+      "smallest and largest. `minnow train` writes the same at every evaluation, unless "
+      "log.report=false.");
+  return report;
 }
 
 /// Runs `command`; what it throws becomes one line on stderr and the exit status.
@@ -94,6 +112,7 @@ int run_program(int argc, const char* const* argv) {
   Request request;
   CLI::App* train = add_train(app, request);
   CLI::App* eval = add_eval(app, request);
+  const CLI::App* draw = add_report(app, request);
   CLI::App* demo = app.add_subcommand(
       "demo", "Train a small model with and without clipping, in about two minutes");
   demo->add_option("arguments", request.arguments, "settings that win over the demo's own")
@@ -115,6 +134,7 @@ int run_program(int argc, const char* const* argv) {
   return report([&] {
     if (train->parsed()) return train_command(request.arguments);
     if (eval->parsed()) return eval_command(request.source, request.arguments, request.json);
+    if (draw->parsed()) return report_command(request.source, request.output);
     if (demo->parsed()) return demo_command(request.arguments);
     if (info->parsed()) return info_command();
     return help(app, request.topic);

@@ -18,6 +18,8 @@ int run_program(int argc, const char* const* argv);
 int train_command(const std::vector<std::string>& arguments);
 /// `source`: a run folder, a checkpoint or a safetensors file; `json`: print one JSON object.
 int eval_command(const std::string& source, const std::vector<std::string>& arguments, bool json);
+/// Writes the report of a run folder into the file `output`; empty: report.html in the folder.
+int report_command(const std::string& run_dir, const std::string& output);
 /// [key=value...]
 int demo_command(const std::vector<std::string>& arguments);
 int info_command();

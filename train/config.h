@@ -67,6 +67,7 @@ struct Config {
   struct Log {
     bool norms = false;
     int64_t every = 1;
+    bool tensorboard = true, report = true;
   } log;
 
   /// model.image 0 means: as large as the pictures are.

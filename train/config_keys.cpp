@@ -163,6 +163,8 @@ std::vector<Key> run_keys() {
       {"log.norms", FIELD(log.norms), any(),
        "record the norm and coefficient of every micro-batch"},
       {"log.every", FIELD(log.every), at_least(1), "steps between records"},
+      {"log.tensorboard", FIELD(log.tensorboard), any(), "write the records for TensorBoard, too"},
+      {"log.report", FIELD(log.report), any(), "write report.html at every evaluation"},
   };
 }
 

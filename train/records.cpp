@@ -44,21 +44,24 @@ nlohmann::json step_record(const RunPlace& place, double loss, double lr, const 
 }
 
 void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
-                const std::vector<bool>& marked) {
+                const std::vector<bool>& marked, const Tensor& ids) {
   const auto k = static_cast<size_t>(groups.groups());
   const size_t layers = seen.coefficients.size() / k;
   std::vector<double> coefficients(k, 0.0);
   std::vector<int> holds(k, 0);
+  std::vector<int64_t> first(k);
   for (size_t j = 0; j < k; ++j) {
     for (size_t l = 0; l < layers; ++l) coefficients[j] += seen.coefficients[l * k + j];
     coefficients[j] /= static_cast<double>(layers);
     const auto begin = marked.begin() + groups.bounds()[j],
                end = marked.begin() + groups.bounds()[j + 1];
+    first[j] = ids.data<int64_t>()[groups.bounds()[j]];
     holds[j] = std::find(begin, end, true) != end ? 1 : 0;
   }
   record["norms"] = seen.norms;
   record["coefficients"] = coefficients;
   record["marked"] = holds;
+  record["ids"] = first;
 }
 
 nlohmann::json eval_record(const RunPlace& place, const Score& score) {

@@ -22,11 +22,11 @@ struct RunPlace {
 /// One line of metrics.jsonl. norm_mean and norm_max are taken over the finite norms.
 nlohmann::json step_record(const RunPlace& place, double loss, double lr, const GroupNorms& groups,
                            double examples_per_s);
-/// Adds `norms`, `coefficients` and `marked`, one number per micro-batch. Under Scope::layer a
-/// coefficient is the mean over the parameters. marked is 1 where a micro-batch holds a marked
-/// example.
+/// Adds `norms`, `coefficients`, `marked` and `ids`, one number per micro-batch. Under Scope::layer
+/// a coefficient is the mean over the parameters. marked is 1 where a micro-batch holds a marked
+/// example; the id is that of its first example, of `ids` [B] int64 on the host.
 void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
-                const std::vector<bool>& marked);
+                const std::vector<bool>& marked, const Tensor& ids);
 nlohmann::json eval_record(const RunPlace& place, const Score& score);
 
 }  // namespace minnow

@@ -20,6 +20,11 @@ std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool
   return std::make_shared<Transformed>(open_dataset(config.dataset(), split), options);
 }
 
+const Dataset& stored_pictures(const Dataset& dataset) {
+  const auto* transformed = dynamic_cast<const Transformed*>(&dataset);
+  return transformed == nullptr ? dataset : transformed->base();
+}
+
 void resolve(Config& config, const Dataset& dataset) {
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);

@@ -13,6 +13,9 @@ namespace minnow {
 /// where `training`.
 std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training);
 
+/// The data set that open_data made `dataset` of: its pictures are uint8 and as they were stored.
+const Dataset& stored_pictures(const Dataset& dataset);
+
 /// Replaces what the configuration leaves to the data (model.image, data.image, data.mean,
 /// data.std) by what they are. Error where the model's pictures are not those of the data.
 void resolve(Config& config, const Dataset& dataset);

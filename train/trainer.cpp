@@ -96,8 +96,9 @@ void Trainer::warn_about_data() const {
 
 Outcome Trainer::run() {
   open_run_folder(config_, resumed_);
-  metrics_ = std::make_unique<MetricsWriter>(metrics_path(config_.run.dir), resumed_, step_ + 1);
   progress_ = std::make_unique<Progress>(total_steps_);
+  log_ = std::make_unique<RunLog>(config_, resumed_, step_ + 1, train_,
+                                  [this](const std::string& text) { progress_->line(text); });
   progress_->line(summary());
   progress_->line(fmt::format(
       "{} {}", resumed_ ? fmt::format("going on after step {} in", step_) : "run folder",
@@ -124,6 +125,7 @@ Outcome Trainer::run() {
     if (evaluation_due(epoch_done)) evaluate_now();
     const bool stop = guard.interrupted();
     if (checkpoint_due(epoch_done) || stop) save_state();
+    if (last || stop) log_->finish();
     if (stop && !last) return Outcome::interrupted;
     if (epoch_done && !last) feeder_->start_epoch(epoch_);
   }
@@ -152,6 +154,7 @@ void Trainer::train_step() {
              .groups = std::move(groups),
              .report = std::move(result.groups),
              .losses = HostCopy(result.losses),
+             .ids = config_.log.norms ? HostCopy(fed.batch.ids) : HostCopy(),
              .marked = std::move(fed.batch.marked),
              .staged = std::move(fed.staged),
              .start = start};
@@ -194,7 +197,7 @@ void Trainer::settle() {
   record(step, loss, seen);
 }
 
-void Trainer::record(const Unread& step, double loss, const GroupNorms& seen) {
+void Trainer::record(Unread& step, double loss, const GroupNorms& seen) {
   const auto& [place, lr, groups] = std::tie(step.place, step.lr, step.groups);
   const auto now = Clock::now();
   // The device may have done it long ago, when the host is the slower of the two.
@@ -205,8 +208,8 @@ void Trainer::record(const Unread& step, double loss, const GroupNorms& seen) {
   rate_ = rate_ == 0 ? rate : 0.9 * rate_ + 0.1 * rate;
   if (place.step % config_.log.every == 0 || place.step == total_steps_) {
     nlohmann::json line = step_record(place, loss, lr, seen, rate);
-    if (config_.log.norms) add_groups(line, seen, groups, step.marked);
-    metrics_->write(line);
+    if (config_.log.norms) add_groups(line, seen, groups, step.marked, step.ids.wait());
+    log_->write(line);
   }
   if (seen.nonfinite > 0) {
     progress_->line(fmt::format("step {}: {} of {} micro-batches have no finite gradient; {}",
@@ -238,7 +241,7 @@ void Trainer::evaluate_now() {
   if (!std::isfinite(score.loss))
     diverged(step_, "the loss on the test split is not a finite number");
   score_ = score;
-  metrics_->write(eval_record(place, score));
+  log_->write(eval_record(place, score));
   progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %",
                               place.epoch, score.loss, 100 * score.top1, 100 * score.top5));
 }

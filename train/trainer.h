@@ -13,10 +13,10 @@
 #include "train/config.h"
 #include "train/evaluate.h"
 #include "train/feeder.h"
-#include "train/metrics.h"
 #include "train/optimizer.h"
 #include "train/progress.h"
 #include "train/records.h"
+#include "train/run_log.h"
 
 namespace minnow {
 
@@ -73,12 +73,13 @@ class Trainer {
     Grouping groups;
     GroupReport report;
     HostCopy losses;
+    HostCopy ids;              // where log.norms wants them
     std::vector<bool> marked;  // the examples of the batch
     Batch staged;              // see Feeder::Fed
     Clock::time_point start;
     Clock::time_point asked = {};  // when the device had been asked for all of it
   };
-  void record(const Unread& step, double loss, const GroupNorms& seen);
+  void record(Unread& step, double loss, const GroupNorms& seen);
 
   Config config_;
   ClipRule rule_;
@@ -89,7 +90,7 @@ class Trainer {
   Device device_ = Device::cpu();
   std::unique_ptr<Feeder> feeder_;
   std::unique_ptr<Optimizer> optimizer_;
-  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<RunLog> log_;
   std::unique_ptr<Progress> progress_;
 
   bool resumed_ = false;

@@ -114,10 +114,12 @@ TEST_F(Errors, WeightsThatAreNotNumbersAreNotSaved) {
 }
 
 TEST_F(Errors, FullDisk) {
-  // A limit on the size of files stands for the full disk: metrics and configuration fit, the
-  // checkpoint does not. On the CPU, since a driver of a GPU may write files of its own.
+  // A limit on the size of files stands for the full disk: metrics and configuration fit, report
+  // and checkpoint do not; without the report the run goes on. On the CPU, since a driver of a GPU
+  // may write files of its own.
   const test::FileSizeLimit limit(8 << 10);
   const Ended ended = train({"device=cpu", "train.epochs=1", "run.dir=r"});
+  EXPECT_NE(ended.err.find("no report: r/report.html: cannot write"), std::string::npos);
   expect_failure(ended, 1, {"r/checkpoints/step-00000003.safetensors", "cannot write"});
   EXPECT_TRUE(fs::is_empty(folder / "r/checkpoints"));
 }
