@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/augment.h"
 #include "data/dataset.h"
 
 namespace minnow {
@@ -27,23 +28,11 @@ class Wrapper : public Dataset {
   std::shared_ptr<const Dataset> base_;
 };
 
-enum class Augment {
-  none,
-  crop_flip,  ///< pad every side, crop at random to the size before, mirror left-right half of the
-              ///< time
-};
-/// "none" or "crop_flip"; throws Error for any other name.
-Augment augment_from(std::string_view name);
-
-enum class Padding { zero, reflect };
-
 struct TransformOptions {
   std::vector<double> mean{0.5};  ///< one number, or one per channel, of pictures in 0..1
   std::vector<double> std{0.5};   ///< likewise; positive
-  Augment augment = Augment::none;
-  Padding padding = Padding::zero;  ///< zero: black
-  int64_t pad = 4;                  ///< pixels on every side
-  uint64_t seed = 0;                ///< of the augmentation
+  AugmentOptions augment = {};
+  uint64_t seed = 0;  ///< of the augmentation
 };
 
 /// uint8 pictures become float32, (x / 255 - mean) / std, after an augmentation keyed by (seed,

@@ -33,6 +33,9 @@ struct Config {
     bool shuffle = true;
     std::string augment = "none";
     int64_t pad = 4;
+    std::string crop = "auto";
+    int64_t randaug_ops = 2, randaug_magnitude = 9;
+    double erasing = 0.25;
     std::vector<double> mean = {}, std = {};
   } data;
 

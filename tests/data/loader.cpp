@@ -115,7 +115,7 @@ TEST(Loader, EveryOrderIsAsLikely) {
 TEST(Loader, WorkersChangeNothing) {
   const auto set = std::make_shared<Transformed>(
       std::make_shared<Shapes>(Split::train, ShapesOptions{.count = 70, .side = 8}),
-      TransformOptions{.augment = Augment::crop_flip, .seed = 4});
+      TransformOptions{.augment = {Augment::crop_flip}, .seed = 4});
   const auto run = [&](int64_t workers, int64_t prefetch) {
     Loader loader(
         set, {.batch = 8, .shuffle = true, .seed = 3, .workers = workers, .prefetch = prefetch});
@@ -136,7 +136,7 @@ TEST(Loader, WorkersChangeNothing) {
 TEST(Loader, ResumesInTheMiddle) {
   const auto set = std::make_shared<Transformed>(
       std::make_shared<Shapes>(Split::train, ShapesOptions{.count = 50, .side = 8}),
-      TransformOptions{.augment = Augment::crop_flip});
+      TransformOptions{.augment = {Augment::crop_flip}});
   for (int64_t workers : {0, 2}) {
     const LoaderOptions options{.batch = 8, .shuffle = true, .seed = 3, .workers = workers};
     Loader whole(set, options);

@@ -120,6 +120,8 @@ TEST(Config, ValuesOutsideTheirLimits) {
   expect_error([] { with({"model.dropout=1.0"}); },
                {"model.dropout", "at least 0 and below 1", "got 1"});
   expect_error([] { with({"data.std=[0.5, 0]"}); }, {"data.std", "above 0"});
+  expect_error([] { with({"data.randaug_magnitude=31"}); },
+               {"data.randaug_magnitude", "at most 30", "31"});
   expect_error([] { with({"clip.rule=mim"}); }, {"clip.rule", "none, min, fixed", "mim"});
 }
 
