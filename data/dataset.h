@@ -43,7 +43,7 @@ class Dataset {
 /// B examples side by side.
 struct Batch {
   Tensor inputs;             ///< [B, ...shape of one input], dtype of one input
-  Tensor labels;             ///< [B] int64
+  Tensor labels;             ///< [B] int64; or probabilities [B, classes] float32, once mixed
   Tensor ids;                ///< [B] int64
   std::vector<bool> marked;  ///< B flags
 

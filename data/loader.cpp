@@ -10,7 +10,7 @@
 namespace minnow {
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
-    : dataset_(std::move(dataset)), options_(options) {
+    : dataset_(std::move(dataset)), options_(std::move(options)) {
   check(dataset_ != nullptr && dataset_->size() > 0, "loader: the data set is empty");
   check(options_.batch > 0, "loader: the batch size must be positive; got {}", options_.batch);
   check(options_.workers >= 0, "loader: workers must not be negative; got {}", options_.workers);
@@ -61,7 +61,9 @@ Loader::Result Loader::prepare(const Pass& pass, int64_t index) const {
   const int64_t end = std::min(begin + options_.batch, dataset_->size());
   const std::span<const int64_t> order(pass.order);
   try {
-    return {make_batch(*dataset_, order.subspan(begin, end - begin), pass.epoch), nullptr};
+    Batch batch = make_batch(*dataset_, order.subspan(begin, end - begin), pass.epoch);
+    if (options_.finish) options_.finish(batch, pass.epoch);
+    return {std::move(batch), nullptr};
   } catch (...) {
     return {std::nullopt, std::current_exception()};
   }

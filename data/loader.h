@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,8 @@ struct LoaderOptions {
   int64_t workers = 0;  ///< threads that prepare batches; 0 = the calling thread does it in next()
   bool drop_last = false;  ///< leave out a last batch that is not full
   int64_t prefetch = 4;    ///< batches that the workers may be ahead; at least 1
+  /// What else is done to a batch, by whoever prepares it; called from several threads at once.
+  std::function<void(Batch&, int64_t epoch)> finish = {};
 };
 
 /// Delivers the batches of one epoch after another. The order of epoch e is keyed by (seed, e);

@@ -133,6 +133,21 @@ TEST(Loader, WorkersChangeNothing) {
   }
 }
 
+TEST(Loader, FinishesBatchesOnItsWay) {
+  const auto finish = [](Batch& batch, int64_t epoch) {
+    check(batch.ids.data<int64_t>()[0] != 4, "finish: batch of example 4");
+    batch.labels = Tensor::full({batch.size()}, static_cast<double>(epoch));
+  };
+  for (int64_t workers : {0, 2}) {
+    Loader loader(std::make_shared<Numbers>(8), {.batch = 2, .workers = workers, .finish = finish});
+    loader.start_epoch(6);
+    EXPECT_EQ(loader.next()->labels.to_vector<float>(), (std::vector<float>{6, 6}));
+    loader.next();
+    expect_error([&] { loader.next(); }, {"batch of example 4"});
+    EXPECT_EQ(loader.next()->size(), 2);
+  }
+}
+
 TEST(Loader, ResumesInTheMiddle) {
   const auto set = std::make_shared<Transformed>(
       std::make_shared<Shapes>(Split::train, ShapesOptions{.count = 50, .side = 8}),

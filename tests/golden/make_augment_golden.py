@@ -57,10 +57,10 @@ def to_tensor(image):
     return (pixels.unsqueeze(2) if pixels.ndim == 2 else pixels).permute(2, 0, 1).contiguous()
 
 
-def signed_values(magnitudes, signed):
+def signed_values(magnitudes, signed, strengths):
     if magnitudes.ndim == 0:
         return [0.0]
-    values = [float(magnitudes[s]) for s in STRENGTHS]
+    values = [float(magnitudes[s]) for s in strengths]
     return values + [-v for v in values if v != 0] if signed else values
 
 
@@ -68,7 +68,9 @@ def run_ops(name, image, tensors):
     space = RandAugment()._augmentation_space(31, (image.height, image.width))
     table = []
     for op, (magnitudes, signed) in space.items():
-        values = signed_values(magnitudes, signed)
+        # More where a pixel that is nearest may change with the last bit of a fixed-point number.
+        strengths = range(31) if name == "grey" and op in ("ShearX", "ShearY", "Rotate") else STRENGTHS
+        values = signed_values(magnitudes, signed, strengths)
         table.append(magnitudes.float().expand(31))
         results = [_apply_op(image, op, v, InterpolationMode.NEAREST, None) for v in values]
         tensors[f"{op}.{name}"] = torch.stack([to_tensor(r) for r in results])

@@ -162,6 +162,11 @@ TEST(Config, RulesBetweenKeys) {
   };
   EXPECT_NO_THROW(check_config(Config()));
   fails({"train.batch=2", "clip.micro_batch=4"}, {"train.batch", "2", "clip.micro_batch = 4"});
+  fails({"train.mixup=0.8", "clip.rule=min"}, {"train.mixup", "clip.micro_batch", "got 1"});
+  fails({"train.cutmix=1", "log.norms=true"}, {"train.cutmix", "clip.micro_batch", "got 1"});
+  fails({"train.cutmix=1", "train.batch=1"}, {"train.cutmix", "train.batch", "got 1"});
+  EXPECT_NO_THROW(check_config(with({"train.mixup=0.8"})));  // plain: of the batch
+  EXPECT_NO_THROW(check_config(with({"train.mixup=0.8", "clip.rule=min", "clip.micro_batch=2"})));
   fails({"optim.betas=[0.9]"}, {"optim.betas", "two"});
   fails({"schedule.min_lr=1"}, {"schedule.min_lr", "optim.lr"});
   fails({"clip.scope=domain"}, {"clip.scope", "domains", "shapes"});
