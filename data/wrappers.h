@@ -49,6 +49,19 @@ class Transformed : public Wrapper {
   std::vector<std::array<float, 256>> tables_;  // of each channel: byte -> normalised value
 };
 
+/// Every example `repeats` times in a row, with other random changes and another id each time: copy
+/// k in epoch e is what the example is in epoch e * repeats + k.
+class Repeated : public Wrapper {
+ public:
+  Repeated(std::shared_ptr<const Dataset> base, int64_t repeats);
+
+  int64_t size() const override { return base().size() * repeats_; }
+  Example get(int64_t i, int64_t epoch) const override;
+
+ private:
+  int64_t repeats_;
+};
+
 /// The examples `indices` of a data set, in that order.
 class Subset : public Wrapper {
  public:

@@ -31,6 +31,7 @@ struct Config {
     int64_t cache = 1024;  ///< MiB
     int64_t workers = 1;
     bool shuffle = true;
+    int64_t repeats = 1;
     std::string augment = "none";
     int64_t pad = 4;
     std::string crop = "auto";

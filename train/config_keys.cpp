@@ -69,6 +69,8 @@ std::vector<Key> data_keys() {
       {"data.workers", FIELD(data.workers), at_least(0),
        "threads that prepare batches; 0: between the steps"},
       {"data.shuffle", FIELD(data.shuffle), any(), "a new order in every epoch"},
+      {"data.repeats", FIELD(data.repeats), at_least(1),
+       "copies of a picture, augmented each on its own, in a batch; an epoch stays as long"},
       {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip", "deit"}),
        "random changes of training pictures"},
       {"data.pad", FIELD(data.pad), at_least(0),

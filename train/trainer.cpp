@@ -58,6 +58,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
                             .seed = config_.seed,
                             .workers = config_.data.workers,
                             .drop_last = true,
+                            .repeats = config_.data.repeats,
                             .finish = batch_mixer(config_, std::ssize(train_->classes()))});
   feeder_ = std::make_unique<Feeder>(std::move(loader), device_);
   const auto& train = config_.train;

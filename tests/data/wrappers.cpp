@@ -171,6 +171,25 @@ TEST(Transformed, Errors) {
   EXPECT_EQ(augment_from("deit"), Augment::deit);
 }
 
+TEST(Repeated, CopiesDifferInWhatIsRandomAndInTheirIds) {
+  const auto marked = std::make_shared<Draggers>(shapes(6), 0.5, DraggerKind::label, 1);
+  const auto base = std::make_shared<Transformed>(
+      marked, TransformOptions{.augment = {Augment::deit}, .seed = 5});
+  const Repeated set(base, 3);
+  ASSERT_EQ(set.size(), 18);
+  std::set<Bytes> seen;
+  for (int64_t i = 0; i < 18; ++i) {
+    const Example example = set.get(i, 4), original = base->get(i / 3, 4 * 3 + i % 3);
+    EXPECT_EQ(bytes_of(example.input), bytes_of(original.input));
+    EXPECT_EQ(example.label, original.label);
+    EXPECT_EQ(example.marked, original.marked);
+    EXPECT_EQ(example.id, original.id + (i % 3 << 40));
+    seen.insert(bytes_of(example.input));
+  }
+  EXPECT_GE(seen.size(), 17u);  // hardly two are alike
+  expect_error([&] { Repeated(base, 0); }, {"at least once", "got 0"});
+}
+
 TEST(Subset, PicksByIndex) {
   const auto base = shapes(10);
   const Subset set(base, {7, 2});

@@ -98,9 +98,10 @@ INSTANTIATE_TEST_SUITE_P(
             {"clip.rule=quantile", "clip.threshold=0.5", "clip.micro_batch=5", "log.norms=true"}},
         ResumeCase{"QuantileByLayer",
                    {"clip.rule=quantile", "clip.scope=layer", "optim.name=adam", "data.workers=0"}},
-        ResumeCase{"DeitMixed",
-                   {"data.augment=deit", "train.mixup=0.8", "train.cutmix=1", "clip.rule=min",
-                    "clip.micro_batch=4", "train.label_smoothing=0.1", "train.wave=12"}},
+        ResumeCase{
+            "DeitMixed",
+            {"data.augment=deit", "train.mixup=0.8", "train.cutmix=1", "clip.rule=min",
+             "clip.micro_batch=4", "train.label_smoothing=0.1", "train.wave=12", "data.repeats=3"}},
         ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
     [](const auto& info) { return info.param.name; });
 
