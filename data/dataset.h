@@ -17,6 +17,10 @@ enum class Split { train, test };
 /// with the train split.
 inline constexpr int64_t kFirstTestId = int64_t{1} << 32;
 
+/// Copy k of an example, see Repeated, has the example's id + (k << kCopyShift): above the ids of
+/// both splits.
+inline constexpr int kCopyShift = 40;
+
 /// One example. `input` may share memory with the data set and is read, never written.
 struct Example {
   Tensor input;         ///< [C, H, W]: uint8 0..255 as stored, float32 after Transformed
@@ -43,7 +47,7 @@ class Dataset {
 /// B examples side by side.
 struct Batch {
   Tensor inputs;             ///< [B, ...shape of one input], dtype of one input
-  Tensor labels;             ///< [B] int64
+  Tensor labels;             ///< [B] int64; or probabilities [B, classes] float32, once mixed
   Tensor ids;                ///< [B] int64
   std::vector<bool> marked;  ///< B flags
 

@@ -6,17 +6,22 @@
 #include <utility>
 
 #include "data/permutation.h"
+#include "data/wrappers.h"
 
 namespace minnow {
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
-    : dataset_(std::move(dataset)), options_(options) {
+    : dataset_(std::move(dataset)), options_(std::move(options)) {
   check(dataset_ != nullptr && dataset_->size() > 0, "loader: the data set is empty");
   check(options_.batch > 0, "loader: the batch size must be positive; got {}", options_.batch);
   check(options_.workers >= 0, "loader: workers must not be negative; got {}", options_.workers);
+  check(options_.repeats == 1 || (options_.repeats > 1 && options_.shuffle),
+        "loader: repeats must be positive, and 1 where the order is not shuffled; got {}",
+        options_.repeats);
+  if (options_.repeats > 1) dataset_ = std::make_shared<Repeated>(dataset_, options_.repeats);
   check(options_.prefetch > 0, "loader: prefetch must be positive; got {}", options_.prefetch);
   check(batches() > 0, "loader: {} examples fill no batch of {}, and drop_last leaves out the rest",
-        dataset_->size(), options_.batch);
+        examples(), options_.batch);
   for (int64_t i = 0; i < options_.workers; ++i) workers_.emplace_back([this] { work(); });
 }
 
@@ -30,8 +35,30 @@ Loader::~Loader() {
 }
 
 int64_t Loader::batches() const {
-  const int64_t n = dataset_->size();
+  const int64_t n = examples();
   return options_.drop_last ? n / options_.batch : (n + options_.batch - 1) / options_.batch;
+}
+
+std::vector<int64_t> Loader::order_of(int64_t epoch) const {
+  const int64_t n = examples(), repeats = options_.repeats;
+  if (!options_.shuffle) {
+    std::vector<int64_t> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    return order;
+  }
+  const std::vector<int64_t> shuffled =
+      permutation(n, {options_.seed, stream::shuffle, static_cast<uint64_t>(epoch), 0});
+  std::vector<int64_t> order;
+  for (int64_t begin = 0; begin < n; begin += options_.batch) {
+    for (int64_t copy = 0; copy < repeats; ++copy) {
+      for (int64_t i = begin; i < std::min(begin + options_.batch, n); ++i) {
+        if (i % repeats == copy) {
+          order.push_back(shuffled[static_cast<size_t>(i / repeats)] * repeats + copy);
+        }
+      }
+    }
+  }
+  return order;
 }
 
 void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
@@ -40,13 +67,7 @@ void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
         "loader: an epoch starts at batch 0 to {}; got {}", batches(), first_batch);
   auto pass = std::make_shared<Pass>();
   pass->epoch = epoch;
-  if (options_.shuffle) {
-    pass->order = permutation(dataset_->size(),
-                              {options_.seed, stream::shuffle, static_cast<uint64_t>(epoch), 0});
-  } else {
-    pass->order.resize(static_cast<size_t>(dataset_->size()));
-    std::iota(pass->order.begin(), pass->order.end(), 0);
-  }
+  pass->order = order_of(epoch);
   {
     const std::lock_guard lock(mutex_);
     pass_ = std::move(pass);
@@ -58,10 +79,12 @@ void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
 
 Loader::Result Loader::prepare(const Pass& pass, int64_t index) const {
   const int64_t begin = index * options_.batch;
-  const int64_t end = std::min(begin + options_.batch, dataset_->size());
+  const int64_t end = std::min(begin + options_.batch, examples());
   const std::span<const int64_t> order(pass.order);
   try {
-    return {make_batch(*dataset_, order.subspan(begin, end - begin), pass.epoch), nullptr};
+    Batch batch = make_batch(*dataset_, order.subspan(begin, end - begin), pass.epoch);
+    if (options_.finish) options_.finish(batch, pass.epoch);
+    return {std::move(batch), nullptr};
   } catch (...) {
     return {std::nullopt, std::current_exception()};
   }

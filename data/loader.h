@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,13 @@ struct LoaderOptions {
   int64_t workers = 0;  ///< threads that prepare batches; 0 = the calling thread does it in next()
   bool drop_last = false;  ///< leave out a last batch that is not full
   int64_t prefetch = 4;    ///< batches that the workers may be ahead; at least 1
+  /// Repeated augmentation (arXiv 1902.05509): copies of an example that come together. An epoch
+  /// keeps its length and so shows one in `repeats` of the examples; needs `shuffle`, which decides
+  /// which. In a batch all first copies come before all second ones, so that copies of an example
+  /// are apart from each other.
+  int64_t repeats = 1;
+  /// What else is done to a batch, by whoever prepares it; called from several threads at once.
+  std::function<void(Batch&, int64_t epoch)> finish = {};
 };
 
 /// Delivers the batches of one epoch after another. The order of epoch e is keyed by (seed, e);
@@ -59,6 +67,8 @@ class Loader {
     std::exception_ptr failure;
   };
 
+  int64_t examples() const { return dataset_->size() / options_.repeats; }  // of an epoch
+  std::vector<int64_t> order_of(int64_t epoch) const;
   Result prepare(const Pass& pass, int64_t index) const;
   void work();
 

@@ -7,34 +7,11 @@
 namespace minnow {
 namespace {
 
-/// For every column (or row) of the result the one of the source that it shows: `out[x]` for the
-/// x-th, -1 for padding.
-std::vector<int64_t> crop_map(int64_t extent, int64_t shift, bool mirror, Padding padding) {
-  std::vector<int64_t> map(static_cast<size_t>(extent));
-  for (int64_t x = 0; x < extent; ++x) {
-    int64_t from = (mirror ? extent - 1 - x : x) + shift;
-    if (padding == Padding::reflect) {  // the edge itself is not repeated
-      if (from < 0) from = -from;
-      if (from >= extent) from = 2 * (extent - 1) - from;
-    } else if (from < 0 || from >= extent) {
-      from = -1;
-    }
-    map[static_cast<size_t>(x)] = from;
-  }
-  return map;
-}
-
 double channel_value(const std::vector<double>& values, int64_t channel) {
   return values.size() == 1 ? values[0] : values[static_cast<size_t>(channel)];
 }
 
 }  // namespace
-
-Augment augment_from(std::string_view name) {
-  if (name == "none") return Augment::none;
-  check(name == "crop_flip", "augment: must be none or crop_flip; got {}", name);
-  return Augment::crop_flip;
-}
 
 Transformed::Transformed(std::shared_ptr<const Dataset> base, TransformOptions options)
     : Wrapper(std::move(base)), options_(std::move(options)) {
@@ -49,10 +26,11 @@ Transformed::Transformed(std::shared_ptr<const Dataset> base, TransformOptions o
     check(count == 1 || count == C,
           "transform: {} must have 1 number or {}, one per channel; got {}", name, C, count);
   }
-  check(options_.pad >= 0, "transform: pad must not be negative; got {}", options_.pad);
-  check(options_.padding == Padding::zero || options_.pad < std::min(first.dim(1), first.dim(2)),
+  const AugmentOptions& augment = options_.augment;
+  check(augment.pad >= 0, "transform: pad must not be negative; got {}", augment.pad);
+  check(augment.padding == Padding::zero || augment.pad < std::min(first.dim(1), first.dim(2)),
         "transform: a picture {} can be reflected by less than its side; got pad = {}",
-        to_string(first.shape()), options_.pad);
+        to_string(first.shape()), augment.pad);
   for (int64_t c = 0; c < C; ++c) {
     const double mean = channel_value(options_.mean, c), std = channel_value(options_.std, c);
     check(std > 0, "transform: std must be positive; got {} of channel {}", std, c);
@@ -70,27 +48,17 @@ Example Transformed::get(int64_t i, int64_t epoch) const {
   check(C == static_cast<int64_t>(tables_.size()),
         "transform: example {} has {} channels, the first example has {}", example.id, C,
         tables_.size());
-  int64_t down = 0, right = 0;
-  bool mirror = false;
-  if (options_.augment == Augment::crop_flip) {
-    RandomSequence random({options_.seed, stream::augment, static_cast<uint64_t>(epoch),
-                           static_cast<uint64_t>(example.id)});
-    down = random.below(2 * options_.pad + 1) - options_.pad;
-    right = random.below(2 * options_.pad + 1) - options_.pad;
-    mirror = random.below(2) == 1;
-  }
-  const std::vector<int64_t> rows = crop_map(H, down, false, options_.padding);
-  const std::vector<int64_t> columns = crop_map(W, right, mirror, options_.padding);
+  RandomSequence random({options_.seed, stream::augment, static_cast<uint64_t>(epoch),
+                         static_cast<uint64_t>(example.id)});
+  const Tensor picture = augmented(source, options_.augment, random);
   example.input = Tensor::empty({C, H, W});
-  const uint8_t* from = source.data<uint8_t>();
+  const uint8_t* from = picture.data<uint8_t>();
   float* to = example.input.data<float>();
-  for (int64_t c = 0; c < C; ++c, from += H * W) {
-    const std::array<float, 256>& table = tables_[static_cast<size_t>(c)];
-    for (int64_t row : rows) {
-      for (int64_t column : columns) {
-        *to++ = table[row < 0 || column < 0 ? 0 : from[row * W + column]];
-      }
-    }
+  for (const std::array<float, 256>& table : tables_) {
+    for (int64_t i = 0; i < H * W; ++i) *to++ = table[*from++];
+  }
+  if (options_.augment.augment == Augment::deit) {
+    erase_part(example.input, options_.augment.erasing, random);
   }
   return example;
 }

@@ -13,6 +13,18 @@ Wrapper::Wrapper(std::shared_ptr<const Dataset> base) : base_(std::move(base)) {
   check(base_ != nullptr, "dataset: a wrapper needs a data set to wrap");
 }
 
+Repeated::Repeated(std::shared_ptr<const Dataset> base, int64_t repeats)
+    : Wrapper(std::move(base)), repeats_(repeats) {
+  check(repeats > 0, "repeated: examples must come at least once; got {}", repeats);
+}
+
+Example Repeated::get(int64_t i, int64_t epoch) const {
+  const int64_t copy = i % repeats_;
+  Example example = base().get(i / repeats_, epoch * repeats_ + copy);
+  example.id += copy << kCopyShift;
+  return example;
+}
+
 Subset::Subset(std::shared_ptr<const Dataset> base, std::vector<int64_t> indices)
     : Wrapper(std::move(base)), indices_(std::move(indices)) {
   const int64_t n = this->base().size();

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/augment.h"
 #include "data/dataset.h"
 
 namespace minnow {
@@ -26,23 +27,11 @@ class Wrapper : public Dataset {
   std::shared_ptr<const Dataset> base_;
 };
 
-enum class Augment {
-  none,
-  crop_flip,  ///< pad every side, crop at random to the size before, mirror left-right half of the
-              ///< time
-};
-/// "none" or "crop_flip"; throws Error for any other name.
-Augment augment_from(std::string_view name);
-
-enum class Padding { zero, reflect };
-
 struct TransformOptions {
   std::vector<double> mean{0.5};  ///< one number, or one per channel, of pictures in 0..1
   std::vector<double> std{0.5};   ///< likewise; positive
-  Augment augment = Augment::none;
-  Padding padding = Padding::zero;  ///< zero: black
-  int64_t pad = 4;                  ///< pixels on every side
-  uint64_t seed = 0;                ///< of the augmentation
+  AugmentOptions augment = {};
+  uint64_t seed = 0;  ///< of the augmentation
 };
 
 /// uint8 pictures become float32, (x / 255 - mean) / std, after an augmentation keyed by (seed,
@@ -57,6 +46,19 @@ class Transformed : public Wrapper {
  private:
   TransformOptions options_;
   std::vector<std::array<float, 256>> tables_;  // of each channel: byte -> normalised value
+};
+
+/// Every example `repeats` times in a row, with other random changes and another id each time: copy
+/// k in epoch e is what the example is in epoch e * repeats + k.
+class Repeated : public Wrapper {
+ public:
+  Repeated(std::shared_ptr<const Dataset> base, int64_t repeats);
+
+  int64_t size() const override { return base().size() * repeats_; }
+  Example get(int64_t i, int64_t epoch) const override;
+
+ private:
+  int64_t repeats_;
 };
 
 /// The examples `indices` of a data set, in that order.

@@ -60,7 +60,8 @@ struct RandomKey {
 
 /// Streams of the library; dropout layers count up from `dropout`.
 namespace stream {
-inline constexpr uint32_t initialise = 1, shuffle = 2, augment = 3, synthesise = 4, canary = 5;
+inline constexpr uint32_t initialise = 1, shuffle = 2, augment = 3, synthesise = 4, canary = 5,
+                          mix = 6;
 inline constexpr uint32_t dropout = 1u << 16;
 }  // namespace stream
 

@@ -311,6 +311,13 @@ void check_config(const Config& config) {
   check(train.batch >= clip.micro_batch,
         "train.batch: {} examples are fewer than a micro-batch, clip.micro_batch = {}", train.batch,
         clip.micro_batch);
+  check(config.data.repeats == 1 || config.data.shuffle,
+        "data.repeats: {} needs data.shuffle=true, or most examples would never come",
+        config.data.repeats);
+  check(!config.mixes() || config.partners() > 1,
+        "{}: mixes pictures of one micro-batch, so {} must be 2 or more; got 1",
+        train.mixup > 0 ? "train.mixup" : "train.cutmix",
+        config.uses_groups() ? "clip.micro_batch" : "train.batch");
   check(config.betas.size() == 2, "optim.betas: expected two numbers; got {}", config.betas.size());
   check(config.schedule.min_lr <= config.optim.lr, "schedule.min_lr: {} is above optim.lr = {}",
         config.schedule.min_lr, config.optim.lr);

@@ -31,8 +31,12 @@ struct Config {
     int64_t cache = 1024;  ///< MiB
     int64_t workers = 1;
     bool shuffle = true;
+    int64_t repeats = 1;
     std::string augment = "none";
     int64_t pad = 4;
+    std::string crop = "auto";
+    int64_t randaug_ops = 2, randaug_magnitude = 9;
+    double erasing = 0.25;
     std::vector<double> mean = {}, std = {};
   } data;
 
@@ -40,6 +44,7 @@ struct Config {
     int64_t epochs = 10, steps = 0;  ///< one of them is 0
     int64_t batch = 64, wave = 0;
     double label_smoothing = 0;
+    double mixup = 0, cutmix = 0, mix_prob = 1, mix_switch = 0.5;
     int64_t eval_every = 1;
   } train;
 
@@ -83,6 +88,10 @@ struct Config {
   /// Whether a step looks at micro-batches; otherwise the batch is one group, and training is
   /// plain.
   bool uses_groups() const { return clip.rule != "none" || log.norms; }
+  /// Whether pictures are mixed, and among how many: a micro-batch, or the batch where training is
+  /// plain.
+  bool mixes() const { return train.mixup > 0 || train.cutmix > 0; }
+  int64_t partners() const { return uses_groups() ? clip.micro_batch : train.batch; }
 };
 
 /// Sets what a TOML text or file says. Throws Error, with file and line, for a key that does not

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "data/picture_ops.h"
+
 namespace minnow {
 namespace {
 
@@ -23,6 +25,9 @@ Limits share() {
 }
 Limits share_below_one() {
   return {.low = 0, .high = 1, .high_open = true};
+}
+Limits between(double low, double high) {
+  return {.low = low, .high = high};
 }
 Limits one_of(std::vector<std::string> names) {
   return {.names = std::move(names)};
@@ -78,10 +83,19 @@ std::vector<Key> data_keys() {
       {"data.workers", FIELD(data.workers), at_least(0),
        "threads that prepare batches; 0: between the steps"},
       {"data.shuffle", FIELD(data.shuffle), any(), "a new order in every epoch"},
-      {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip"}),
+      {"data.repeats", FIELD(data.repeats), at_least(1),
+       "copies of a picture, augmented each on its own, in a batch; an epoch stays as long"},
+      {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip", "deit"}),
        "random changes of training pictures"},
       {"data.pad", FIELD(data.pad), at_least(0),
-       "crop_flip: pixels added on every side before the crop"},
+       "crop_flip, deit: pixels added on every side before the crop"},
+      {"data.crop", FIELD(data.crop), one_of({"auto", "pad", "resized"}),
+       "deit: padded, or a part of random area and shape; auto: the former up to 64 pixels"},
+      {"data.randaug_ops", FIELD(data.randaug_ops), at_least(0),
+       "deit: operations of RandAugment per picture"},
+      {"data.randaug_magnitude", FIELD(data.randaug_magnitude), between(0, kStrengths - 1),
+       "deit: their strength, of 0 .. 30"},
+      {"data.erasing", FIELD(data.erasing), share(), "deit: chance that a rectangle becomes noise"},
       {"data.mean", FIELD(data.mean), any(),
        "of the pixels in 0..1, one or one per channel; []: the usual ones"},
       {"data.std", FIELD(data.std), above(0), "likewise, their standard deviation"},
@@ -107,6 +121,13 @@ std::vector<Key> training_keys() {
        "examples that pass the model at a time; 0: what fits clip.memory_budget"},
       {"train.label_smoothing", FIELD(train.label_smoothing), share(),
        "share of the target spread over all classes"},
+      {"train.mixup", FIELD(train.mixup), at_least(0),
+       "alpha of MixUp, which blends pairs of pictures of a micro-batch; 0: off"},
+      {"train.cutmix", FIELD(train.cutmix), at_least(0),
+       "alpha of CutMix, which exchanges a box between them; 0: off"},
+      {"train.mix_prob", FIELD(train.mix_prob), share(), "chance that a micro-batch is mixed"},
+      {"train.mix_switch", FIELD(train.mix_switch), share(),
+       "chance of CutMix, where train.mixup and train.cutmix are on"},
       {"train.eval_every", FIELD(train.eval_every), at_least(0),
        "epochs between evaluations on the test split; 0: never"},
       {"optim.name", FIELD(optim.name), one_of({"sgd", "adam", "adamw"}), "the optimizer"},

@@ -14,8 +14,12 @@ std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool
   TransformOptions options;
   options.mean = config.data.mean.empty() ? usual.mean : config.data.mean;
   options.std = config.data.std.empty() ? usual.std : config.data.std;
-  options.augment = training ? augment_from(config.data.augment) : Augment::none;
-  options.pad = config.data.pad;
+  options.augment = {.augment = training ? augment_from(config.data.augment) : Augment::none,
+                     .pad = config.data.pad,
+                     .crop = crop_from(config.data.crop),
+                     .randaug_ops = config.data.randaug_ops,
+                     .randaug_magnitude = config.data.randaug_magnitude,
+                     .erasing = config.data.erasing};
   options.seed = config.seed;
   return std::make_shared<Transformed>(open_dataset(config.dataset(), split), options);
 }

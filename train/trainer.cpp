@@ -8,6 +8,7 @@
 #include "engine/machine.h"
 #include "engine/ops.h"
 #include "train/interrupt.h"
+#include "train/mix.h"
 #include "train/run_folder.h"
 #include "train/schedule.h"
 #include "train/task.h"
@@ -51,11 +52,14 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   parameters_ = model_->parameters();
   optimizer_ = std::make_unique<Optimizer>(parameters_, config_.optimizer());
   load_start(from);
-  auto loader = std::make_unique<Loader>(train_, LoaderOptions{.batch = config_.train.batch,
-                                                               .shuffle = config_.data.shuffle,
-                                                               .seed = config_.seed,
-                                                               .workers = config_.data.workers,
-                                                               .drop_last = true});
+  auto loader = std::make_unique<Loader>(
+      train_, LoaderOptions{.batch = config_.train.batch,
+                            .shuffle = config_.data.shuffle,
+                            .seed = config_.seed,
+                            .workers = config_.data.workers,
+                            .drop_last = true,
+                            .repeats = config_.data.repeats,
+                            .finish = batch_mixer(config_, std::ssize(train_->classes()))});
   feeder_ = std::make_unique<Feeder>(std::move(loader), device_);
   const auto& train = config_.train;
   total_steps_ = train.steps > 0 ? train.steps : train.epochs * feeder_->batches();

@@ -98,6 +98,56 @@ TEST(Loader, ShufflesByEpochAndSeed) {
   EXPECT_EQ(sorted, all);
 }
 
+/// Ten batches of eight; three copies of each example, but for one at the end.
+TEST(Loader, RepeatsExamplesWithinABatch) {
+  const auto numbers = std::make_shared<Numbers>(80);
+  const LoaderOptions options{.batch = 8, .shuffle = true, .seed = 4, .repeats = 3};
+  Loader loader(numbers, options);
+  ASSERT_EQ(loader.batches(), 10);
+  loader.start_epoch(2);
+  std::map<int64_t, std::set<int64_t>> copies;  // of each example
+  std::set<int64_t> all_ids;
+  for (const Batch& batch : rest(loader)) {
+    int64_t last = 0;
+    for (int64_t b = 0; b < batch.size(); ++b) {
+      const int64_t id = batch.ids.data<int64_t>()[b];
+      const int64_t copy = id >> kCopyShift, example = id - (copy << kCopyShift);
+      EXPECT_GE(copy, last);  // all first copies come first
+      last = copy;
+      copies[example].insert(copy);
+      all_ids.insert(id);
+      EXPECT_EQ(batch.inputs.data<float>()[b], static_cast<float>(example + 1000 * (2 * 3 + copy)));
+      EXPECT_EQ(batch.labels.data<int64_t>()[b], example % 3);
+      EXPECT_EQ(batch.marked[static_cast<size_t>(b)], example % 5 == 0);
+    }
+  }
+  EXPECT_EQ(all_ids.size(), 80u);
+  EXPECT_EQ(copies.size(), 27u);
+  EXPECT_EQ(std::count_if(copies.begin(), copies.end(),
+                          [](const auto& c) {
+                            return c.second == std::set<int64_t>{0, 1, 2};
+                          }),
+            26);
+}
+
+TEST(Loader, RepeatsKeepTheOrderOfTheEpoch) {
+  const auto examples = [](int64_t batch, int64_t epoch, int64_t repeats) {
+    Loader loader(std::make_shared<Numbers>(60),
+                  {.batch = batch, .shuffle = true, .seed = 4, .repeats = repeats});
+    loader.start_epoch(epoch);
+    std::vector<int64_t> found = ids(rest(loader));
+    for (int64_t& id : found) id &= (int64_t{1} << kCopyShift) - 1;
+    return found;
+  };
+  const std::vector<int64_t> once = examples(60, 1, 1), adjacent = examples(1, 1, 3);
+  for (size_t i = 0; i < 60; ++i) EXPECT_EQ(adjacent[i], once[i / 3]);
+  const std::vector<int64_t> apart = examples(9, 1, 3);
+  const std::vector<int64_t> three{once[0], once[1], once[2]};
+  for (size_t i = 0; i < 9; ++i) EXPECT_EQ(apart[i], three[i % 3]);
+  const std::vector<int64_t> later = examples(1, 2, 3);
+  EXPECT_NE(std::set(adjacent.begin(), adjacent.end()), std::set(later.begin(), later.end()));
+}
+
 /// Over 2400 seeds each of the 24 orders of four examples comes up 100 times, standard
 /// deviation 9.8: five of them.
 TEST(Loader, EveryOrderIsAsLikely) {
@@ -115,7 +165,7 @@ TEST(Loader, EveryOrderIsAsLikely) {
 TEST(Loader, WorkersChangeNothing) {
   const auto set = std::make_shared<Transformed>(
       std::make_shared<Shapes>(Split::train, ShapesOptions{.count = 70, .side = 8}),
-      TransformOptions{.augment = Augment::crop_flip, .seed = 4});
+      TransformOptions{.augment = {Augment::crop_flip}, .seed = 4});
   const auto run = [&](int64_t workers, int64_t prefetch) {
     Loader loader(
         set, {.batch = 8, .shuffle = true, .seed = 3, .workers = workers, .prefetch = prefetch});
@@ -133,10 +183,25 @@ TEST(Loader, WorkersChangeNothing) {
   }
 }
 
+TEST(Loader, FinishesBatchesOnItsWay) {
+  const auto finish = [](Batch& batch, int64_t epoch) {
+    check(batch.ids.data<int64_t>()[0] != 4, "finish: batch of example 4");
+    batch.labels = Tensor::full({batch.size()}, static_cast<double>(epoch));
+  };
+  for (int64_t workers : {0, 2}) {
+    Loader loader(std::make_shared<Numbers>(8), {.batch = 2, .workers = workers, .finish = finish});
+    loader.start_epoch(6);
+    EXPECT_EQ(loader.next()->labels.to_vector<float>(), (std::vector<float>{6, 6}));
+    loader.next();
+    expect_error([&] { loader.next(); }, {"batch of example 4"});
+    EXPECT_EQ(loader.next()->size(), 2);
+  }
+}
+
 TEST(Loader, ResumesInTheMiddle) {
   const auto set = std::make_shared<Transformed>(
       std::make_shared<Shapes>(Split::train, ShapesOptions{.count = 50, .side = 8}),
-      TransformOptions{.augment = Augment::crop_flip});
+      TransformOptions{.augment = {Augment::crop_flip}});
   for (int64_t workers : {0, 2}) {
     const LoaderOptions options{.batch = 8, .shuffle = true, .seed = 3, .workers = workers};
     Loader whole(set, options);
@@ -210,6 +275,7 @@ TEST(Loader, Errors) {
   expect_error([&] { make({.batch = 0}); }, {"batch size", "got 0"});
   expect_error([&] { make({.workers = -1}); }, {"workers", "-1"});
   expect_error([&] { make({.prefetch = 0}); }, {"prefetch", "got 0"});
+  expect_error([&] { make({.batch = 2, .repeats = 3}); }, {"repeats", "shuffled", "got 3"});
   expect_error([&] { make({.batch = 11, .drop_last = true}); }, {"10 examples", "11", "drop_last"});
   expect_error([] { Loader loader(nullptr, {}); }, {"empty"});
   expect_error([] { Loader loader(std::make_shared<Numbers>(0), {}); }, {"empty"});

@@ -73,9 +73,10 @@ std::vector<int> expected_crop(const Example& raw, int dy, int dx, bool mirror, 
 TEST(Transformed, CropFlip) {
   for (const Padding padding : {Padding::zero, Padding::reflect}) {
     const auto base = one_picture(6, 5);
-    const Transformed set(
-        base,
-        {.mean = {0}, .std = {1}, .augment = Augment::crop_flip, .padding = padding, .seed = 3});
+    const Transformed set(base, {.mean = {0},
+                                 .std = {1},
+                                 .augment = {.augment = Augment::crop_flip, .padding = padding},
+                                 .seed = 3});
     std::set<std::vector<int>> possible, seen;
     for (int shift = 0; shift < 81; ++shift) {
       for (const bool mirror : {false, true}) {
@@ -95,9 +96,16 @@ TEST(Transformed, CropFlip) {
   }
 }
 
-TEST(Transformed, AugmentationIsKeyedBySeedEpochAndId) {
+class TransformedAugment : public testing::TestWithParam<Augment> {};
+
+INSTANTIATE_TEST_SUITE_P(, TransformedAugment, testing::Values(Augment::crop_flip, Augment::deit),
+                         [](const auto& info) {
+                           return info.param == Augment::deit ? "deit" : "crop_flip";
+                         });
+
+TEST_P(TransformedAugment, IsKeyedBySeedEpochAndId) {
   const auto base = shapes(30);
-  const TransformOptions options{.augment = Augment::crop_flip, .seed = 5};
+  const TransformOptions options{.augment = {GetParam()}, .seed = 5};
   const Transformed set(base, options);
   TransformOptions other = options;
   other.seed = 6;
@@ -118,8 +126,8 @@ TEST(Transformed, AugmentationIsKeyedBySeedEpochAndId) {
 }
 
 /// One batch of 12 or batches of 5: the same pixels for the same ids.
-TEST(Transformed, AugmentationDoesNotDependOnTheBatch) {
-  const Transformed set(shapes(12), {.augment = Augment::crop_flip, .seed = 5});
+TEST_P(TransformedAugment, DoesNotDependOnTheBatch) {
+  const Transformed set(shapes(12), {.augment = {GetParam()}, .seed = 5});
   std::vector<int64_t> order(12);
   std::iota(order.begin(), order.end(), 0);
   const Batch whole = make_batch(set, order, 4);
@@ -132,18 +140,54 @@ TEST(Transformed, AugmentationDoesNotDependOnTheBatch) {
   }
 }
 
+/// Noise has variance 1 however the pictures are scaled; here their least value is 3.9.
+TEST(Transformed, DeitErasesAfterNormalising) {
+  const auto small_values = [](double chance, int64_t epoch) {
+    const AugmentOptions augment{
+        .augment = Augment::deit, .pad = 0, .randaug_ops = 0, .erasing = chance};
+    const Transformed set(one_picture(20, 4), {.mean = {0}, .std = {1e-3}, .augment = augment});
+    const std::vector<float> values = set.get(0, epoch).input.to_vector<float>();
+    return std::count_if(values.begin(), values.end(), [](float v) { return v < 3.5; });
+  };
+  for (int64_t epoch = 0; epoch < 10; ++epoch) {
+    EXPECT_GT(small_values(1, epoch), 0);
+    EXPECT_EQ(small_values(0, epoch), 0);
+  }
+}
+
 TEST(Transformed, Errors) {
   const auto base = one_picture(5, 4);
   const auto make = [&](TransformOptions options) { Transformed(base, options); };
   expect_error([&] { make({.mean = {0, 0}}); }, {"mean", "1 number or 3", "got 2"});
   expect_error([&] { make({.std = {1, 0, 1}}); }, {"std must be positive", "channel 1"});
-  expect_error([&] { make({.padding = Padding::reflect, .pad = 4}); }, {"reflected", "pad = 4"});
-  expect_error([&] { make({.pad = -1}); }, {"pad", "-1"});
+  expect_error([&] { make({.augment = {.padding = Padding::reflect, .pad = 4}}); },
+               {"reflected", "pad = 4"});
+  expect_error([&] { make({.augment = {.pad = -1}}); }, {"pad", "-1"});
   expect_error([&] { Transformed(std::make_shared<Transformed>(base, TransformOptions{}), {}); },
                {"uint8", "float32"});
-  expect_error([] { augment_from("cutout"); }, {"crop_flip", "cutout"});
+  expect_error([] { augment_from("cutout"); }, {"none, crop_flip or deit", "cutout"});
   EXPECT_EQ(augment_from("none"), Augment::none);
   EXPECT_EQ(augment_from("crop_flip"), Augment::crop_flip);
+  EXPECT_EQ(augment_from("deit"), Augment::deit);
+}
+
+TEST(Repeated, CopiesDifferInWhatIsRandomAndInTheirIds) {
+  const auto marked = std::make_shared<Draggers>(shapes(6), 0.5, DraggerKind::label, 1);
+  const auto base = std::make_shared<Transformed>(
+      marked, TransformOptions{.augment = {Augment::deit}, .seed = 5});
+  const Repeated set(base, 3);
+  ASSERT_EQ(set.size(), 18);
+  std::set<Bytes> seen;
+  for (int64_t i = 0; i < 18; ++i) {
+    const Example example = set.get(i, 4), original = base->get(i / 3, 4 * 3 + i % 3);
+    EXPECT_EQ(bytes_of(example.input), bytes_of(original.input));
+    EXPECT_EQ(example.label, original.label);
+    EXPECT_EQ(example.marked, original.marked);
+    EXPECT_EQ(example.id, original.id + (i % 3 << 40));
+    seen.insert(bytes_of(example.input));
+  }
+  EXPECT_GE(seen.size(), 17u);  // hardly two are alike
+  expect_error([&] { Repeated(base, 0); }, {"at least once", "got 0"});
 }
 
 TEST(Subset, PicksByIndex) {

@@ -120,6 +120,8 @@ TEST(Config, ValuesOutsideTheirLimits) {
   expect_error([] { with({"model.dropout=1.0"}); },
                {"model.dropout", "at least 0 and below 1", "got 1"});
   expect_error([] { with({"data.std=[0.5, 0]"}); }, {"data.std", "above 0"});
+  expect_error([] { with({"data.randaug_magnitude=31"}); },
+               {"data.randaug_magnitude", "at most 30", "31"});
   expect_error([] { with({"clip.rule=mim"}); }, {"clip.rule", "none, min, fixed", "mim"});
 }
 
@@ -160,6 +162,12 @@ TEST(Config, RulesBetweenKeys) {
   };
   EXPECT_NO_THROW(check_config(Config()));
   fails({"train.batch=2", "clip.micro_batch=4"}, {"train.batch", "2", "clip.micro_batch = 4"});
+  fails({"data.repeats=3", "data.shuffle=false"}, {"data.repeats", "3", "data.shuffle"});
+  fails({"train.mixup=0.8", "clip.rule=min"}, {"train.mixup", "clip.micro_batch", "got 1"});
+  fails({"train.cutmix=1", "log.norms=true"}, {"train.cutmix", "clip.micro_batch", "got 1"});
+  fails({"train.cutmix=1", "train.batch=1"}, {"train.cutmix", "train.batch", "got 1"});
+  EXPECT_NO_THROW(check_config(with({"train.mixup=0.8"})));  // plain: of the batch
+  EXPECT_NO_THROW(check_config(with({"train.mixup=0.8", "clip.rule=min", "clip.micro_batch=2"})));
   fails({"optim.betas=[0.9]"}, {"optim.betas", "two"});
   fails({"schedule.min_lr=1"}, {"schedule.min_lr", "optim.lr"});
   fails({"clip.scope=domain"}, {"clip.scope", "domains", "shapes"});

@@ -98,6 +98,10 @@ INSTANTIATE_TEST_SUITE_P(
             {"clip.rule=quantile", "clip.threshold=0.5", "clip.micro_batch=5", "log.norms=true"}},
         ResumeCase{"QuantileByLayer",
                    {"clip.rule=quantile", "clip.scope=layer", "optim.name=adam", "data.workers=0"}},
+        ResumeCase{
+            "DeitMixed",
+            {"data.augment=deit", "train.mixup=0.8", "train.cutmix=1", "clip.rule=min",
+             "clip.micro_batch=4", "train.label_smoothing=0.1", "train.wave=12", "data.repeats=3"}},
         ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
     [](const auto& info) { return info.param.name; });
 
@@ -292,16 +296,37 @@ TEST(Trainer, RefusesWhatDoesNotFit) {
         {"model.patch", "3", "8"});
 }
 
+Tensor fourth_picture(const Settings& settings, Split split = Split::train) {
+  Config config;
+  apply_overrides(config, settings);
+  return open_data(config, split, split == Split::train)->get(3, 1).input;
+}
+
 TEST(Task, OnlyTrainingPicturesAreAugmented) {
-  Config plain, augmented;
-  apply_overrides(augmented, Settings{"data.augment=crop_flip"});
-  const auto same = [&](Split split, bool training) {
-    const Tensor a = open_data(plain, split, training)->get(3, 1).input;
-    const Tensor b = open_data(augmented, split, training)->get(3, 1).input;
-    return a.to_vector<float>() == b.to_vector<float>();
+  for (const char* augment : {"data.augment=crop_flip", "data.augment=deit"}) {
+    const auto same = [&](Split split) {
+      return fourth_picture({}, split).to_vector<float>() ==
+             fourth_picture({augment}, split).to_vector<float>();
+    };
+    EXPECT_FALSE(same(Split::train));
+    EXPECT_TRUE(same(Split::test));
+  }
+}
+
+TEST(Task, EveryKeyOfDeitCounts) {
+  const Settings least{"data.augment=deit", "data.randaug_ops=0", "data.erasing=0"};
+  const auto same = [&](const Settings& more, const Settings& others) {
+    Settings all = least;
+    all.insert(all.end(), more.begin(), more.end());
+    return fourth_picture(all).to_vector<float>() == fourth_picture(others).to_vector<float>();
   };
-  EXPECT_FALSE(same(Split::train, true));
-  EXPECT_TRUE(same(Split::test, false));
+  EXPECT_TRUE(same({}, {"data.augment=crop_flip"}));
+  EXPECT_TRUE(same({"data.pad=2"}, {"data.augment=crop_flip", "data.pad=2"}));
+  EXPECT_FALSE(same({"data.crop=resized"}, least));
+  EXPECT_FALSE(same({"data.erasing=1"}, least));
+  EXPECT_FALSE(same({"data.randaug_ops=20"}, least));
+  EXPECT_FALSE(same({"data.randaug_ops=20", "data.randaug_magnitude=20"},
+                    {"data.augment=deit", "data.randaug_ops=20", "data.erasing=0"}));
 }
 
 TEST(Records, LabelRank) {
