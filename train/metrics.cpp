@@ -70,6 +70,10 @@ void MetricsWriter::write(const Json& record) {
   }
 }
 
+void MetricsWriter::sync() {
+  if (fsync(descriptor_) != 0 && errno != EINVAL) fail("write", errno);  // a pipe has no disk
+}
+
 void MetricsWriter::fail(std::string_view action, int error) const {
   throw RunError(fmt::format("{}: cannot {}: {}", path_.string(), action,
                              std::generic_category().message(error)));

@@ -95,7 +95,7 @@ void Trainer::warn_about_data() const {
 }
 
 Outcome Trainer::run() {
-  open_run_folder(config_, resumed_);
+  open_run_folder(config_, resumed_ ? std::optional(step_) : std::nullopt);
   metrics_ = std::make_unique<MetricsWriter>(metrics_path(config_.run.dir), resumed_, step_ + 1);
   progress_ = std::make_unique<Progress>(total_steps_);
   progress_->line(summary());
@@ -260,6 +260,7 @@ void Trainer::save_state() {
   checkpoint.batch_in_epoch = batch_in_epoch_;
   checkpoint.seed = config_.seed;
   checkpoint.config = to_toml(config_);
+  metrics_->sync();  // a checkpoint has all records up to its step
   save_checkpoint(checkpoint_path(config_.run.dir, step_), checkpoint);
   prune_checkpoints(config_.run.dir);
 }
