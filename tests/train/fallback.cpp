@@ -97,7 +97,7 @@ TEST_F(Fallback, IsRefusedWhereNoCheckpointIsLeft) {
   fs::resize_file(newest, 100);
   fs::resize_file(older, 0);
   for (const auto& arguments : {std::vector<std::string>{"train", "run.resume=r"},
-                                {"train", "run.resume=true", "run.dir=r"},
+                                {"train", "run.resume=true", "run.dir=r", "train.steps=4"},
                                 {"eval", "r"}}) {
     const Ended ended = run_minnow(folder.path(), arguments);
     EXPECT_EQ(ended.status, 2);
