@@ -137,7 +137,8 @@ void open_run_folder(Config& config, std::optional<int64_t> resumed_step) {
   clean_up(config.run);
   if (resumed_step) set_aside_newer(config.run.dir, *resumed_step);
   if (!resumed_step && !config.run.resume.empty()) {
-    fmt::print(stderr, "{}: no checkpoint yet; starting at the beginning\n", config.run.dir);
+    std::fputs((config.run.dir + ": no checkpoint yet; starting at the beginning\n").c_str(),
+               stderr);
   }
   write_file_atomically(fs::path(config.run.dir) / "config.toml", to_toml(config));
 }
