@@ -1,11 +1,11 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "engine/files.h"
 #include "tests/data/files.h"
 #include "tests/device.h"
 #include "tests/temporary_folder.h"
@@ -33,7 +33,7 @@ std::vector<std::string> recipe_names() {
 void write_pictures(const fs::path& path) {
   constexpr int width = 40, height = 36;
   std::mt19937 random(1);  // NOLINT: the same pictures every time
-  for (const auto& [split, count] : {std::pair{"train", 30}, {"test", 4}}) {
+  for (const auto& [split, count] : {std::pair{"train", 20}, {"test", 4}}) {
     for (const char* name : {"cat", "dog"}) {
       for (int i = 0; i < count; ++i) {
         data_test::Bytes pixels(size_t{3} * width * height);
@@ -96,15 +96,16 @@ class Recipe : public testing::TestWithParam<std::string> {
     std::vector<std::string> settings = {recipe,
                                          "device=" + std::string(test::test_device().name()),
                                          "train.steps=4",
-                                         "train.batch=24",
+                                         "train.batch=12",
                                          "schedule.warmup=1",
                                          "clip.tau=32"};
     if (full.model.name == "vit") {
-      settings.insert(settings.end(), {"model.dim=24", "model.depth=2"});
+      settings.insert(settings.end(), {"model.image=16", "model.dim=12", "model.depth=2"});
     }
     if (full.data.set.name == "imagefolder") {
       write_pictures(folder / "pictures");
       settings.push_back("data.path=" + (folder / "pictures").string());
+      settings.push_back("data.image=16");
     }
     return settings;
   }
