@@ -1,6 +1,7 @@
 #include "engine/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,11 +24,23 @@ std::filesystem::path directory_of(const std::filesystem::path& path) {
   return parent.empty() ? "." : parent;
 }
 
+constexpr std::string_view temporary_prefix = ".minnow-", temporary_suffix = ".tmp";
+
 /// A name that no other writer of this process uses, and short whatever the length of the final
 /// one.
 std::filesystem::path temporary_in(const std::filesystem::path& directory) {
   static std::atomic<unsigned> count = 0;
-  return directory / fmt::format(".minnow-{}-{}.tmp", getpid(), count++);
+  return directory /
+         fmt::format("{}{}-{}{}", temporary_prefix, getpid(), count++, temporary_suffix);
+}
+
+/// Waits for the lock that tells remove_leftovers of a living writer. Whether the file still has a
+/// name then: between its making and the lock it looked like a leftover.
+bool lock_against_removal(int descriptor) {
+  while (flock(descriptor, LOCK_EX) != 0 && errno == EINTR) {
+  }  // a file system without locks has no removal either
+  struct stat info {};
+  return fstat(descriptor, &info) != 0 || info.st_nlink > 0;
 }
 
 /// The error number of an fsync of the directory, which makes the new name itself durable; 0 for
@@ -73,11 +86,14 @@ Container read_into(const std::filesystem::path& path) {
 }  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-  do {
+  while (true) {
     temporary_ = temporary_in(directory_of(path_));
     descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (descriptor_ < 0 && errno == EEXIST);  // left behind by a killed process of the same id
-  if (descriptor_ < 0) fail("create a file", errno);
+    if (descriptor_ < 0 && errno == EEXIST) continue;  // of a killed process of the same id
+    if (descriptor_ < 0) fail("create a file", errno);
+    if (lock_against_removal(descriptor_)) return;
+    close(descriptor_);
+  }
 }
 
 AtomicFile::~AtomicFile() {
@@ -119,6 +135,19 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+void remove_leftovers(const std::filesystem::path& directory) {
+  std::error_code error;  // where there is no folder, nothing was left
+  std::filesystem::directory_iterator entry(directory, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with(temporary_prefix) || !name.ends_with(temporary_suffix)) continue;
+    const int descriptor = open(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0) continue;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) unlink(entry->path().c_str());
+    close(descriptor);
+  }
 }
 
 std::vector<std::byte> read_file(const std::filesystem::path& path) {

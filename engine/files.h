@@ -41,6 +41,10 @@ class AtomicFile {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// Removes the temporary files that killed writers left in `directory`. Those of living writers,
+/// of this and of other processes, stay. What cannot be removed is left alone.
+void remove_leftovers(const std::filesystem::path& directory);
+
 /// The whole file. Throws Error with the path and the system's reason where it cannot be read.
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 /// The same, for text.

@@ -39,6 +39,10 @@ void AppendFile::append(std::string_view piece) {
   }
 }
 
+void AppendFile::sync() {
+  if (fsync(descriptor_) != 0 && errno != EINVAL) fail("write", errno);  // a pipe has no disk
+}
+
 void AppendFile::fail(std::string_view action, int error) const {
   throw RunError(fmt::format("{}: cannot {}: {}", path_.string(), action,
                              std::generic_category().message(error)));

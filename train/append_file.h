@@ -18,6 +18,8 @@ class AppendFile {
 
   /// RunError naming the file where the disk refuses; the pieces before stay whole.
   void append(std::string_view piece);
+  /// Waits until all pieces are on the disk, and would outlive a power failure.
+  void sync();
 
  private:
   [[noreturn]] void fail(std::string_view action, int error) const;

@@ -48,9 +48,13 @@ using Warning = std::function<void(const std::string& message)>;
 void warn_on_stderr(const std::string& message);
 
 /// The checkpoint of the highest step that loads. A newer one that does not is reported to `warn`.
-/// Nothing where there is none, or none that loads.
+/// Nothing where there is none; Error where there are some and none of them loads.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir,
                                                        const Warning& warn = warn_on_stderr);
+
+/// Renames the checkpoints of a higher step to NAME.unread, for a run that goes on from `step`:
+/// they were passed over, and prune_checkpoints must not keep them in the place of good ones.
+void set_aside_newer(const std::filesystem::path& run_dir, int64_t step);
 
 /// Removes all checkpoints but those of the `keep` highest steps; keep >= 1. RunError where one
 /// cannot be removed.

@@ -57,15 +57,35 @@ void warn_on_stderr(const std::string& message) {
 }
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run_dir, const Warning& warn) {
-  for (const auto& [step, path] : find_checkpoints(run_dir)) {
+  const std::vector<Found> found = find_checkpoints(run_dir);
+  std::vector<std::string> problems;
+  for (const auto& [step, path] : found) {
     try {
       load_checkpoint(path);
-      return path;
     } catch (const Error& error) {
-      warn(fmt::format("{}; passed over", error.what()));
+      problems.push_back(error.what());
+      continue;
+    }
+    for (const std::string& problem : problems) {
+      warn(fmt::format("{}; passed over for {}", problem, path.filename().string()));
+    }
+    return path;
+  }
+  check(found.empty(), "{}: none of {} checkpoints can be read; of the newest: {}",
+        folder_of(run_dir).string(), found.size(), problems.empty() ? "" : problems.front());
+  return std::nullopt;
+}
+
+void set_aside_newer(const fs::path& run_dir, int64_t step) {
+  for (const auto& [newer, path] : find_checkpoints(run_dir)) {
+    if (newer <= step) break;
+    std::error_code error;
+    fs::rename(path, path.string() + ".unread", error);
+    if (error) {
+      throw RunError(fmt::format("{}: cannot rename the checkpoint that was passed over: {}",
+                                 path.string(), error.message()));
     }
   }
-  return std::nullopt;
 }
 
 void prune_checkpoints(const fs::path& run_dir, int64_t keep) {

@@ -68,18 +68,23 @@ CLI::App* add_report(CLI::App& app, Request& request) {
   return report;
 }
 
+/// One line on stderr; where nobody can read it, the exit status still tells.
+void complain(const std::string& message) {
+  std::fputs(("minnow: " + message + "\n").c_str(), stderr);
+}
+
 /// Runs `command`; what it throws becomes one line on stderr and the exit status.
 template <class Command>
 int report(Command&& command) {
   try {
     return command();
   } catch (const Error& error) {
-    fmt::print(stderr, "minnow: {}\n", error.what());
+    complain(error.what());
     return 2;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "minnow: out of memory; turn down train.wave or train.batch\n");
+    complain("out of memory; turn down train.wave or train.batch");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "minnow: {}\n", error.what());
+    complain(error.what());
   }
   return 1;
 }
@@ -121,14 +126,14 @@ int run_program(int argc, const char* const* argv) {
   CLI::App* help_command = app.add_subcommand("help", "Help on a command");
   help_command->add_option("command", request.topic, "its name");
   if (argc > 1 && argv[1][0] != '-' && !has_command(app, argv[1])) {
-    fmt::print(stderr, "minnow: there is no command {}; see minnow help\n", argv[1]);
+    complain(fmt::format("there is no command {}; see minnow help", argv[1]));
     return 2;
   }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
-    fmt::print(stderr, "minnow: {}; see minnow help\n", error.what());
+    complain(fmt::format("{}; see minnow help", error.what()));
     return 2;
   }
   return report([&] {

@@ -13,11 +13,17 @@ namespace {
 std::atomic<bool> guarded = false;
 std::atomic<bool> signalled = false;
 
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 sigset_t watched() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  if (!is_ignored(SIGHUP)) sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -47,7 +53,7 @@ void watch_signals() {
   });
 }
 
-InterruptGuard::InterruptGuard() {
+InterruptGuard::InterruptGuard() : on_pipe_(std::signal(SIGPIPE, SIG_IGN)) {
   watch_signals();
   signalled = false;
   guarded = true;
@@ -55,6 +61,7 @@ InterruptGuard::InterruptGuard() {
 
 InterruptGuard::~InterruptGuard() {
   guarded = false;
+  std::signal(SIGPIPE, on_pipe_);
 }
 
 bool InterruptGuard::interrupted() const {

@@ -54,4 +54,8 @@ void MetricsWriter::write(const Json& record) {
   file_.append(record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+void MetricsWriter::sync() {
+  file_.sync();
+}
+
 }  // namespace minnow

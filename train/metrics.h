@@ -30,6 +30,9 @@ class MetricsWriter {
   /// the lines before stay whole.
   void write(const nlohmann::json& record);
 
+  /// Waits until all lines are on the disk, and would outlive a power failure.
+  void sync();
+
  private:
   AppendFile file_;
 };

@@ -50,7 +50,7 @@ void check_resumed(const Config& before, const Config& now, const std::string& s
 /// A run goes on in its own folder from its newest checkpoint only: the newer ones would belong to
 /// another course.
 void check_newest(const fs::path& source) {
-  const auto newest = latest_checkpoint(run_of(source));
+  const auto newest = latest_checkpoint(run_of(source), [](const std::string&) {});
   check(!newest || fs::equivalent(*newest, source),
         "{}: is not the newest checkpoint of its run; give another run.dir to go on from there",
         source.string());
@@ -101,6 +101,14 @@ std::string new_folder(const std::string& name) {
   }
 }
 
+/// What a killed process of this run was writing when it ended.
+void clean_up(const Config::Run& run) {
+  const fs::path dir = run.dir;
+  remove_leftovers(dir);
+  remove_leftovers(checkpoint_path(dir, 0).parent_path());
+  if (!run.save.empty()) remove_leftovers(fs::absolute(run.save).parent_path());
+}
+
 }  // namespace
 
 RunPlan plan_run(std::span<const std::string> arguments) {
@@ -120,14 +128,17 @@ RunPlan plan_run(std::span<const std::string> arguments) {
   return plan;
 }
 
-void open_run_folder(Config& config, bool resumed) {
+void open_run_folder(Config& config, std::optional<int64_t> resumed_step) {
   if (config.run.dir.empty()) {
     config.run.dir = new_folder(fmt::format("{}-{}", config.data.set.name, config.model.name));
   } else {
     make_folders(config.run.dir);
   }
-  if (!resumed && !config.run.resume.empty()) {
-    fmt::print(stderr, "{}: no checkpoint yet; starting at the beginning\n", config.run.dir);
+  clean_up(config.run);
+  if (resumed_step) set_aside_newer(config.run.dir, *resumed_step);
+  if (!resumed_step && !config.run.resume.empty()) {
+    std::fputs((config.run.dir + ": no checkpoint yet; starting at the beginning\n").c_str(),
+               stderr);
   }
   write_file_atomically(fs::path(config.run.dir) / "config.toml", to_toml(config));
 }

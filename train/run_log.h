@@ -29,6 +29,8 @@ class RunLog {
   /// Writes a record; one of an evaluation brings the report up to date. RunError where the disk
   /// refuses.
   void write(const nlohmann::json& record);
+  /// Waits until the records are on the disk.
+  void sync() { metrics_.sync(); }
   /// Brings the report up to date. It can be had from the files at any time, so where it cannot be
   /// written the run goes on, and says so.
   void finish();

@@ -14,8 +14,10 @@ int train_command(const std::vector<std::string>& arguments) {
   const Outcome outcome = trainer.run();
   const Config& config = trainer.config();
   if (outcome == Outcome::interrupted) {
-    fmt::print(stderr, "interrupted after step {} of {}; go on with: minnow train run.resume={}\n",
-               trainer.step(), trainer.total_steps(), config.run.dir);
+    const std::string message =
+        fmt::format("interrupted after step {} of {}; go on with: minnow train run.resume={}\n",
+                    trainer.step(), trainer.total_steps(), config.run.dir);
+    std::fputs(message.c_str(), stderr);  // which may be a terminal that has been closed
     return kExitInterrupted;
   }
   if (const auto& score = trainer.score()) {

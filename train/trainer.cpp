@@ -99,7 +99,7 @@ void Trainer::warn_about_data() const {
 }
 
 Outcome Trainer::run() {
-  open_run_folder(config_, resumed_);
+  open_run_folder(config_, resumed_ ? std::optional(step_) : std::nullopt);
   progress_ = std::make_unique<Progress>(total_steps_);
   log_ = std::make_unique<RunLog>(config_, resumed_, step_ + 1, train_,
                                   [this](const std::string& text) { progress_->line(text); });
@@ -267,6 +267,7 @@ void Trainer::save_state() {
   checkpoint.batch_in_epoch = batch_in_epoch_;
   checkpoint.seed = config_.seed;
   checkpoint.config = to_toml(config_);
+  log_->sync();  // a checkpoint has all records up to its step
   save_checkpoint(checkpoint_path(config_.run.dir, step_), checkpoint);
   prune_checkpoints(config_.run.dir);
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -133,6 +134,28 @@ TEST(Files, ADiskThatIsFullLeavesTheOldFile) {
   }
   EXPECT_EQ(read_text_file(path), "old");
   EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(Files, OnlyLeftoversOfTheDeadAreRemoved) {
+  const TemporaryFolder folder;
+  const pid_t child = fork();
+  if (child == 0) {
+    AtomicFile unfinished(folder / "file");
+    unfinished.write("half");
+    _exit(0);  // no destructor runs, as after SIGKILL
+  }
+  ASSERT_GT(child, 0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  write_file_atomically(folder / ".minnow-other", "kept");
+  AtomicFile living(folder / "file");
+  living.write("whole");
+  EXPECT_EQ(entries(folder.path()), 3);
+  remove_leftovers(folder.path());
+  EXPECT_EQ(entries(folder.path()), 2);
+  living.commit();
+  EXPECT_EQ(read_text_file(folder / "file"), "whole");
+  EXPECT_EQ(entries(folder.path()), 2);
+  remove_leftovers(folder / "missing");
 }
 
 TEST(Files, WhatCannotBeReadIsNamed) {

@@ -201,8 +201,22 @@ TEST(CheckpointFolder, ABrokenNewestOneIsReportedAndPassedOver) {
   write_plainly(path(1), "");
   write_plainly(path(2), "");
   warnings.messages.clear();
-  EXPECT_EQ(latest_checkpoint(folder.path(), warnings.sink()), std::nullopt);
-  EXPECT_EQ(warnings.messages.size(), 3u);
+  expect_error([&] { latest_checkpoint(folder.path(), warnings.sink()); },
+               {(folder / "checkpoints").string(), "none of 3 checkpoints", path(3).string()});
+  EXPECT_TRUE(warnings.messages.empty());
+}
+
+TEST(CheckpointFolder, OneThatWasPassedOverTakesNoGoodOnesPlace) {
+  const TemporaryFolder folder;
+  const auto path = [&](int64_t step) { return checkpoint_path(folder.path(), step); };
+  for (const int64_t step : {2, 4, 6}) save_checkpoint(path(step), {.step = step});
+  for (const int64_t step : {4, 6}) write_plainly(path(step), "damaged");
+  set_aside_newer(folder.path(), 2);
+  EXPECT_EQ(read_text_file(path(6).string() + ".unread"), "damaged");
+  save_checkpoint(path(3), {.step = 3});
+  prune_checkpoints(folder.path());
+  EXPECT_EQ(latest_checkpoint(folder.path()), path(3));
+  EXPECT_TRUE(fs::exists(path(2)));
 }
 
 TEST(CheckpointFolder, PruningKeepsTheHighestSteps) {

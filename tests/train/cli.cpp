@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -146,7 +147,7 @@ TEST_P(Interrupt, ThenResumeEqualsUninterrupted) {
   // So many steps that the signal meets a run at work, whatever the machine.
   const std::vector<std::string> settings =
       train({"train.steps=1000", "train.eval_every=0", "optim.lr=0.01", "clip.rule=min",
-             "clip.micro_batch=8", "data.workers=0", "threads=1"});
+             "clip.micro_batch=8", "data.workers=0", "threads=1", "run.checkpoint_every=200"});
   const auto with = [&](const std::string& more) {
     auto all = settings;
     all.push_back(more);
@@ -173,7 +174,41 @@ TEST_P(Interrupt, ThenResumeEqualsUninterrupted) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cli, Interrupt, testing::Values(SIGINT, SIGTERM));
+INSTANTIATE_TEST_SUITE_P(Cli, Interrupt, testing::Values(SIGINT, SIGTERM, SIGHUP));
+
+TEST(Cli, WhatIsStartedToOutliveItsTerminalDoes) {
+  const TemporaryFolder folder;
+  void (*const before)(int) = std::signal(SIGHUP, SIG_IGN);  // as nohup does
+  const test::Program program(folder.path(), train({"train.steps=300", "train.eval_every=0",
+                                                    "run.checkpoint_every=300", "run.dir=a"}));
+  std::signal(SIGHUP, before);
+  wait_for_steps(folder / "a", 3);
+  kill(program.pid(), SIGHUP);
+  EXPECT_EQ(program.wait().status, 0);
+  EXPECT_EQ(count_lines(folder / "a/metrics.jsonl"), 300);
+}
+
+/// The exit status of a command of a shell in `folder`: `minnow` with the arguments, and `rest`.
+int shell(const fs::path& folder, const std::vector<std::string>& arguments,
+          const std::string& rest) {
+  std::string command = fmt::format("cd '{}'; {{ '{}'", folder.string(), MINNOW_PROGRAM);
+  for (const std::string& argument : arguments) command += " '" + argument + "'";
+  command += "; echo $? >status; } " + rest;
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  return std::stoi(read_text_file(folder / "status"));
+}
+
+TEST(Cli, ARunOutlivesWhoReadsItsOutput) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(shell(folder.path(), train({"train.epochs=20", "run.dir=a"}),
+                  "2>&1 >/dev/null | head -c 1 >/dev/null"),
+            0);
+  EXPECT_TRUE(fs::exists(folder / "a/checkpoints/step-00000060.safetensors"));
+  EXPECT_EQ(shell(folder.path(), train({"train.epochs=1", "run.dir=b", "run.resume=true"}),
+                  "2>/dev/full"),
+            0);
+  EXPECT_EQ(shell(folder.path(), train({"optim.lrr=1", "run.dir=c"}), "2>/dev/full"), 2);
+}
 
 /// A signal handler on a thread that is inside one of oneDNN's products corrupts the heap, so every
 /// thread but the one that waits for signals must block them.

@@ -124,16 +124,53 @@ TEST_F(Errors, FullDisk) {
   EXPECT_TRUE(fs::is_empty(folder / "r/checkpoints"));
 }
 
-TEST_F(Errors, FullDiskForReal) {
-  fs::create_directory(folder / "r");
-  if (mount("tmpfs", path("r").c_str(), "tmpfs", 0, "size=32k") != 0) {
-    GTEST_SKIP() << "needs the right to mount a small tmpfs";
+/// A disk of its own for a folder; gone at the end of the scope.
+class SmallDisk {
+ public:
+  SmallDisk(fs::path folder, const std::string& size) : folder_(std::move(folder)) {
+    fs::create_directory(folder_);
+    mounted_ = mount("tmpfs", folder_.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
   }
-  const Ended ended = train({"train.epochs=1", "run.dir=r"});
-  const bool empty = fs::is_empty(folder / "r/checkpoints");
-  umount(path("r").c_str());
-  expect_failure(ended, 1, {"r/checkpoints/step-00000003.safetensors", "No space left"});
-  EXPECT_TRUE(empty);
+  ~SmallDisk() {
+    if (mounted_) umount(folder_.c_str());
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  bool mounted() const { return mounted_; }
+  bool resize(const std::string& size) const {
+    return mount("tmpfs", folder_.c_str(), "tmpfs", MS_REMOUNT, ("size=" + size).c_str()) == 0;
+  }
+
+ private:
+  fs::path folder_;
+  bool mounted_ = false;
+};
+
+TEST_F(Errors, FullDiskForReal) {
+  // Room for the records and two checkpoints of some 44 kB each; before the first of them goes, the
+  // third must be whole.
+  const SmallDisk disk(folder / "r", "120k");
+  if (!disk.mounted()) GTEST_SKIP() << "needs the right to mount a small tmpfs";
+  const std::vector<std::string> settings = {"train.epochs=2", "run.checkpoint_every=1",
+                                             "run.dir=r", "run.save=w.safetensors"};
+  expect_failure(train(settings), 1, {"r/checkpoints/step-00000003.safetensors", "No space left"});
+  EXPECT_EQ(run_minnow(folder.path(), {"eval", "r"}).status, 0);
+  const auto files = fs::directory_iterator(folder / "r/checkpoints");
+  EXPECT_EQ(std::distance(begin(files), end(files)), 2);
+
+  // Still full: nothing more is lost. With room: the run ends as if nothing had been.
+  EXPECT_EQ(run_minnow(folder.path(), {"train", "run.resume=true", "run.dir=r"}).status, 1);
+  ASSERT_TRUE(disk.resize("1m"));
+  const Ended resumed = run_minnow(folder.path(), {"train", "run.resume=true", "run.dir=r"});
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  const std::string weights = read_text_file(folder / "w.safetensors");
+  fs::remove(folder / "w.safetensors");
+  const TemporaryFolder elsewhere;
+  auto undisturbed = tiny(settings);
+  undisturbed.insert(undisturbed.begin(), "train");
+  ASSERT_EQ(run_minnow(elsewhere.path(), undisturbed).status, 0);
+  EXPECT_TRUE(weights == read_text_file(elsewhere / "w.safetensors"));
 }
 
 TEST_F(Errors, WeightsOfAnotherNumberOfClasses) {
