@@ -26,7 +26,13 @@
 #define STBI_MALLOC(size) std::calloc(1, size)
 #define STBI_REALLOC(old, size) std::realloc(old, size)
 #define STBI_FREE(old) std::free(old)
+// An empty first piece of a PNG is copied to a null pointer, which std::memcpy must not be given.
+static void* copy_bytes(void* to, const void* from, size_t count) {
+  return count == 0 ? to : std::memcpy(to, from, count);
+}
+#define memcpy copy_bytes
 #include <stb/stb_image.h>
+#undef memcpy
 #define STB_IMAGE_RESIZE_IMPLEMENTATION
 #define STB_IMAGE_RESIZE_STATIC
 #include <stb/stb_image_resize.h>
@@ -36,6 +42,7 @@ namespace {
 
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 constexpr int64_t kMostPixels = int64_t{1} << 28;
+constexpr int kLongestSide = 65535;  // as of JPEG; the time to resize grows with it
 constexpr int64_t kTailBytes = 1 << 16;
 constexpr std::string_view kJpegEnd = "\xff\xd9";
 constexpr std::string_view kPngEnd = "IEND";
@@ -136,6 +143,9 @@ Extent read_extent(const std::string& name, const std::vector<uint8_t>& bytes, i
       extent.width > 0 && extent.height > 0 && int64_t{extent.width} * extent.height <= kMostPixels,
       "{}: a picture may have up to {} pixels; got {} x {}", name, kMostPixels, extent.width,
       extent.height);
+  check(std::max(extent.width, extent.height) <= kLongestSide,
+        "{}: the sides of a picture may have up to {} pixels; got {} x {}", name, kLongestSide,
+        extent.width, extent.height);
   check(int64_t{extent.width} * extent.height <= most_pixels(bytes[0] == 0xff, size),
         "{}: the picture ends early: {} bytes cannot hold {} x {} pixels", name, size, extent.width,
         extent.height);

@@ -197,6 +197,7 @@ TEST_F(Picture, ErrorsNameTheFileAndTheReason) {
     huge[side + 3] = 17000 & 255;
   }
   expect_error([&] { decode(huge, 8); }, {"picture.bin", "17000 x 17000", "pixels"});
+  expect_error([&] { decode(png(65536, 1, 1, Bytes(65536)), 8); }, {"picture.bin", "65536 x 1"});
 }
 
 /// A header alone must not make a decoder fill gigabytes.
