@@ -167,18 +167,38 @@ void ImageFolder::check_files(int64_t threads) {
   files_ = std::move(readable);
 }
 
-Example ImageFolder::get(int64_t i, int64_t /*epoch*/) const {
-  check(i >= 0 && i < size(), "imagefolder: example {} of {}", i, size());
-  const File& file = files_[static_cast<size_t>(i)];
-  Tensor input;
+std::vector<std::string> ImageFolder::warnings() const {
+  const std::lock_guard lock(mutex_);
+  return warnings_;
+}
+
+/// [3, size, size], or undefined where the picture is damaged.
+Tensor ImageFolder::decode(int64_t i) const {
   if (cached()) {
     const int64_t row = rows_[static_cast<size_t>(i)];
-    input = cache_.slice(row, row + 1).reshape({3, size_, size_});
-  } else {
-    input = Tensor::empty({3, size_, size_}, DType::uint8);
-    decode_picture(file.path, size_, input.data<uint8_t>());
+    return cache_.slice(row, row + 1).reshape({3, size_, size_});
   }
-  return {std::move(input), file.label, file.id, false};
+  Tensor input = Tensor::empty({3, size_, size_}, DType::uint8);
+  try {
+    decode_picture(file(i), size_, input.data<uint8_t>());
+  } catch (const Error& failure) {
+    const std::lock_guard lock(mutex_);
+    if (damaged_.insert(i).second) warnings_.emplace_back(failure.what());
+    return {};
+  }
+  return input;
+}
+
+Example ImageFolder::get(int64_t i, int64_t /*epoch*/) const {
+  check(i >= 0 && i < size(), "imagefolder: example {} of {}", i, size());
+  for (int64_t next = i; next < i + size(); ++next) {
+    const int64_t j = next % size();
+    Tensor input = decode(j);
+    const File& file = files_[static_cast<size_t>(j)];
+    if (input.defined()) return {std::move(input), file.label, file.id, false};
+  }
+  throw Error(
+      fmt::format("imagefolder: no picture can be read any more; first: {}", warnings().front()));
 }
 
 }  // namespace minnow

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,8 +27,8 @@ struct ImageFolderOptions {
 ///
 /// Unreadable pictures are left out and named in warnings(). When the data set fits into
 /// cache_bytes all of it is decoded by the constructor, which so finds every one. Otherwise only
-/// headers and end marks are read then, and a picture that is damaged in between makes get() throw
-/// an Error with its name.
+/// headers and end marks are read then. In place of a picture that is damaged in between, get()
+/// gives the next one that is not, and warnings() names it from then on.
 class ImageFolder : public Dataset {
  public:
   /// Throws Error when a folder is missing, there are fewer than two classes, or no picture is
@@ -36,7 +38,7 @@ class ImageFolder : public Dataset {
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   Example get(int64_t i, int64_t epoch) const override;
   const std::vector<std::string>& classes() const override { return classes_; }
-  std::vector<std::string> warnings() const override { return warnings_; }
+  std::vector<std::string> warnings() const override;
   /// The file of example i.
   const std::filesystem::path& file(int64_t i) const { return files_[static_cast<size_t>(i)].path; }
   bool cached() const { return cache_.defined(); }
@@ -51,11 +53,14 @@ class ImageFolder : public Dataset {
   void list_files(const std::filesystem::path& folder, int64_t first_id);
   void hold_out(Split split);
   void check_files(int64_t threads);
+  Tensor decode(int64_t i) const;
 
   int64_t size_;
   std::vector<File> files_;
   std::vector<std::string> classes_;
-  std::vector<std::string> warnings_;
+  mutable std::mutex mutex_;  // guards what get() may add to, the next two
+  mutable std::vector<std::string> warnings_;
+  mutable std::set<int64_t> damaged_;  // examples
   Tensor cache_;  // [N, 3, size, size] uint8, or undefined; row of example i is rows_[i]
   std::vector<int64_t> rows_;
 };

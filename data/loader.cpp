@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "data/permutation.h"
@@ -22,10 +23,20 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
   check(options_.prefetch > 0, "loader: prefetch must be positive; got {}", options_.prefetch);
   check(batches() > 0, "loader: {} examples fill no batch of {}, and drop_last leaves out the rest",
         examples(), options_.batch);
-  for (int64_t i = 0; i < options_.workers; ++i) workers_.emplace_back([this] { work(); });
+  try {
+    for (int64_t i = 0; i < options_.workers; ++i) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error& failure) {
+    stop();
+    throw RunError(fmt::format("loader: cannot start {} workers: {}", options_.workers,
+                               failure.code().message()));
+  }
 }
 
 Loader::~Loader() {
+  stop();
+}
+
+void Loader::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

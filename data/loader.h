@@ -39,7 +39,8 @@ struct LoaderOptions {
 /// they are at.
 class Loader {
  public:
-  /// Throws Error when an option is out of range, or the data set yields no batch.
+  /// Throws Error when an option is out of range, or the data set yields no batch; RunError when
+  /// the system gives no more threads.
   Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options);
   ~Loader();
   Loader(const Loader&) = delete;
@@ -71,6 +72,7 @@ class Loader {
   std::vector<int64_t> order_of(int64_t epoch) const;
   Result prepare(const Pass& pass, int64_t index) const;
   void work();
+  void stop();
 
   std::shared_ptr<const Dataset> dataset_;
   LoaderOptions options_;

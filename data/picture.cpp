@@ -26,7 +26,13 @@
 #define STBI_MALLOC(size) std::calloc(1, size)
 #define STBI_REALLOC(old, size) std::realloc(old, size)
 #define STBI_FREE(old) std::free(old)
+// An empty first piece of a PNG is copied to a null pointer, which std::memcpy must not be given.
+static void* copy_bytes(void* to, const void* from, size_t count) {
+  return count == 0 ? to : std::memcpy(to, from, count);
+}
+#define memcpy copy_bytes
 #include <stb/stb_image.h>
+#undef memcpy
 #define STB_IMAGE_RESIZE_IMPLEMENTATION
 #define STB_IMAGE_RESIZE_STATIC
 #include <stb/stb_image_resize.h>
@@ -36,6 +42,7 @@ namespace {
 
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 constexpr int64_t kMostPixels = int64_t{1} << 28;
+constexpr int kLongestSide = 65535;  // as of JPEG; the time to resize grows with it
 constexpr int64_t kTailBytes = 1 << 16;
 constexpr std::string_view kJpegEnd = "\xff\xd9";
 constexpr std::string_view kPngEnd = "IEND";
@@ -116,7 +123,15 @@ void check_jpeg_tables(const std::string& name, std::span<const uint8_t> bytes) 
   }
 }
 
-Extent read_extent(const std::string& name, const std::vector<uint8_t>& bytes) {
+/// A file of `size` bytes cannot hold more pixels; a header that says more is answered before the
+/// memory is asked for. JPEG spends a bit on each block of 8 x 8, and the finest component may have
+/// a quarter of the blocks; PNG packs 8 pixels into a byte and 1032 bytes into one.
+int64_t most_pixels(bool jpeg, int64_t size) {
+  return size * (jpeg ? 8 * 4 * 64 : 8 * 1032);
+}
+
+/// `bytes` are the first ones of a file of `size`.
+Extent read_extent(const std::string& name, const std::vector<uint8_t>& bytes, int64_t size) {
   check_jpeg_tables(name, bytes);
   Source source{bytes.data(), static_cast<int64_t>(bytes.size())};
   Extent extent;
@@ -128,6 +143,12 @@ Extent read_extent(const std::string& name, const std::vector<uint8_t>& bytes) {
       extent.width > 0 && extent.height > 0 && int64_t{extent.width} * extent.height <= kMostPixels,
       "{}: a picture may have up to {} pixels; got {} x {}", name, kMostPixels, extent.width,
       extent.height);
+  check(std::max(extent.width, extent.height) <= kLongestSide,
+        "{}: the sides of a picture may have up to {} pixels; got {} x {}", name, kLongestSide,
+        extent.width, extent.height);
+  check(int64_t{extent.width} * extent.height <= most_pixels(bytes[0] == 0xff, size),
+        "{}: the picture ends early: {} bytes cannot hold {} x {} pixels", name, size, extent.width,
+        extent.height);
   return extent;
 }
 
@@ -179,7 +200,7 @@ void decode_picture(const std::filesystem::path& path, int64_t size, uint8_t* ou
   check(size > 0, "picture: the side must be positive; got {}", size);
   const std::string name = path.string();
   const std::vector<uint8_t> bytes = read_all(path);
-  Extent extent = read_extent(name, bytes);
+  Extent extent = read_extent(name, bytes, std::ssize(bytes));
   const Pixels pixels = decode(name, bytes, extent);
   if (std::min(extent.width, extent.height) == size) {
     const int64_t left = (extent.width - size) / 2, top = (extent.height - size) / 2;
@@ -197,10 +218,10 @@ void inspect_picture(const std::filesystem::path& path) {
   std::vector<uint8_t> bytes(static_cast<size_t>(std::min(file.size(), kTailBytes)));
   file.read(bytes.data(), static_cast<int64_t>(bytes.size()));
   try {
-    read_extent(file.name(), bytes);
+    read_extent(file.name(), bytes, file.size());
   } catch (const Error&) {
     if (file.size() <= kTailBytes) throw;
-    read_extent(file.name(), read_all(path));
+    read_extent(file.name(), read_all(path), file.size());
   }
   file.seek(file.size() - static_cast<int64_t>(bytes.size()));
   const std::string_view end = bytes[0] == 0xff ? kJpegEnd : kPngEnd;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "data/wrappers.h"
@@ -37,6 +38,9 @@ Transformed::Transformed(std::shared_ptr<const Dataset> base, TransformOptions o
     std::array<float, 256>& table = tables_.emplace_back();
     for (size_t v = 0; v < 256; ++v) {
       table[v] = static_cast<float>((static_cast<double>(v) / 255.0 - mean) / std);
+      check(std::isfinite(table[v]),
+            "transform: mean {} and std {} of channel {} take the pixel {} beyond float32", mean,
+            std, c, v);
     }
   }
 }

@@ -96,8 +96,9 @@ Metadata metadata_of(const Checkpoint& checkpoint) {
 void read_state(const std::string& text, const std::string& where, Checkpoint& checkpoint) {
   try {
     const Json state = Json::parse(text);
-    check(state.at("version") == version, "{}: a checkpoint of version {}; this program reads {}",
-          where, state.at("version").dump(), version);
+    const auto found = state.at("version").get<int64_t>();
+    check(found == version, "{}: a checkpoint of version {}; this program reads {}", where, found,
+          version);
     state.at("step").get_to(checkpoint.step);
     state.at("epoch").get_to(checkpoint.epoch);
     state.at("batch_in_epoch").get_to(checkpoint.batch_in_epoch);

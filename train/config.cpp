@@ -3,7 +3,7 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
-#include <set>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <type_traits>
 
@@ -14,6 +14,9 @@ namespace minnow {
 namespace {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
+// The library recurses into a.a.a.a..., a level every two bytes: no text may use up the stack.
+constexpr size_t kLongestText = 32 << 10;
+constexpr size_t kLongestName = 64;
 
 template <class T>
 inline constexpr bool is_vector = false;
@@ -121,7 +124,8 @@ void collect(const toml::table& table, const std::string& prefix, const std::str
     const std::string where = fmt::format("{}:{}: ", source, node.source().begin.line);
     const toml::table* section = node.as_table();
     // The leaves of a section that does not exist name the keys that do not exist.
-    const bool unknown = section != nullptr && !section->empty() && find_key(full) == nullptr;
+    const bool unknown = section != nullptr && !section->empty() && find_key(full) == nullptr &&
+                         full.size() < kLongestName;
     if (section != nullptr && (unknown || is_section(full + "."))) {
       collect(*section, full + ".", source, into);
     } else {
@@ -147,7 +151,13 @@ void assign_all(Config& config, const std::vector<Said>& all) {
   if (epochs && train.epochs > 0) train.steps = 0;
 }
 
+void check_length(std::string_view text, const std::string& where) {
+  check(text.size() <= kLongestText, "{}: {} bytes are more than settings may have, which is {}",
+        where, text.size(), kLongestText);
+}
+
 toml::table parse(std::string_view text, const std::string& source) {
+  check_length(text, source);
   try {
     return toml::parse(text, source);
   } catch (const toml::parse_error& error) {
@@ -155,6 +165,16 @@ toml::table parse(std::string_view text, const std::string& source) {
     throw Error(fmt::format("{}:{}:{}: no valid TOML: {}", source, begin.line, begin.column,
                             error.description()));
   }
+}
+
+/// TOML is UTF-8, so the configuration of a run could hold nothing else.
+bool is_utf8(const std::string& text) {
+  try {
+    (void)nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+  return true;
 }
 
 /// `text` as a TOML value under the name "value"; a string where it is none.
@@ -268,6 +288,8 @@ void apply_overrides(Config& config, std::span<const std::string> arguments) {
     const std::string name = argument.substr(0, equals), text = argument.substr(equals + 1);
     const Key* key = find_key(name);
     if (key == nullptr) unknown_key(name, "");
+    check_length(text, name);
+    check(is_utf8(text), "{}: the value is not UTF-8", name);
     values.push_back(parse_value(text, is_list(key->field(config))));
     all.push_back({name, values.back().get("value"), "", text});
   }

@@ -11,11 +11,18 @@
 namespace minnow {
 namespace {
 
+constexpr double kMostThreads = 1024;
+constexpr double kMostPad = 4096;
+constexpr double kMostMiB = 1 << 30;  // a pebibyte; as bytes it fits an int64_t
+
 Limits any() {
   return {};
 }
 Limits at_least(double low) {
   return {.low = low};
+}
+Limits up_to(double high) {
+  return {.low = 0, .high = high};
 }
 Limits above(double low) {
   return {.low = low, .low_open = true};
@@ -80,18 +87,18 @@ std::vector<Key> data_keys() {
        "model.image"},
       {"data.limit", FIELD(data.set.limit), at_least(0),
        "use so many examples of each split; 0: all"},
-      {"data.workers", FIELD(data.workers), at_least(0),
+      {"data.workers", FIELD(data.workers), up_to(kMostThreads),
        "threads that prepare batches; 0: between the steps"},
       {"data.shuffle", FIELD(data.shuffle), any(), "a new order in every epoch"},
-      {"data.repeats", FIELD(data.repeats), at_least(1),
+      {"data.repeats", FIELD(data.repeats), between(1, 64),
        "copies of a picture, augmented each on its own, in a batch; an epoch stays as long"},
       {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip", "deit"}),
        "random changes of training pictures"},
-      {"data.pad", FIELD(data.pad), at_least(0),
+      {"data.pad", FIELD(data.pad), up_to(kMostPad),
        "crop_flip, deit: pixels added on every side before the crop"},
       {"data.crop", FIELD(data.crop), one_of({"auto", "pad", "resized"}),
        "deit: padded, or a part of random area and shape; auto: the former up to 64 pixels"},
-      {"data.randaug_ops", FIELD(data.randaug_ops), at_least(0),
+      {"data.randaug_ops", FIELD(data.randaug_ops), between(0, 14),
        "deit: operations of RandAugment per picture"},
       {"data.randaug_magnitude", FIELD(data.randaug_magnitude), between(0, kStrengths - 1),
        "deit: their strength, of 0 .. 30"},
@@ -99,7 +106,7 @@ std::vector<Key> data_keys() {
       {"data.mean", FIELD(data.mean), any(),
        "of the pixels in 0..1, one or one per channel; []: the usual ones"},
       {"data.std", FIELD(data.std), above(0), "likewise, their standard deviation"},
-      {"data.cache", FIELD(data.cache), at_least(0),
+      {"data.cache", FIELD(data.cache), up_to(kMostMiB),
        "imagefolder: MiB of decoded pictures to keep"},
       {"data.train_size", FIELD(data.set.train_size), at_least(1), "shapes: training pictures"},
       {"data.test_size", FIELD(data.set.test_size), at_least(1), "shapes: test pictures"},
@@ -167,7 +174,7 @@ std::vector<Key> clip_keys() {
        "how micro-batch gradients are computed; the result is the same"},
       {"clip.tau", FIELD(clip.tau), at_least(0),
        "rows per micro-batch from which to instantiate; 0: measured"},
-      {"clip.memory_budget", FIELD(clip.memory_budget), at_least(0),
+      {"clip.memory_budget", FIELD(clip.memory_budget), up_to(kMostMiB),
        "MiB for micro-batch gradients"},
   };
 }
@@ -233,7 +240,7 @@ const std::vector<Key>& config_keys() {
         {"precision", [](Config& c) -> Field { return &c.precision; },
          one_of({"f32", "tf32", "bf16"}),
          "of products; bf16: of activations, too. tf32 and bf16 need a GPU"},
-        {"threads", [](Config& c) -> Field { return &c.threads; }, at_least(0),
+        {"threads", [](Config& c) -> Field { return &c.threads; }, up_to(kMostThreads),
          "processor cores to use; 0: all"},
     };
     for (const auto& group :

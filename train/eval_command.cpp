@@ -28,6 +28,7 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   load_model(*model, weights, *dataset);
   model->to(compute_device(config));
   const Score score = evaluate(*model, config, dataset);
+  for (const std::string& line : LeftOut(dataset).news()) fmt::print(stderr, "{}\n", line);
   if (json) {
     const nlohmann::json record{{"weights", weights},
                                 {"examples", score.examples},

@@ -29,6 +29,18 @@ const Dataset& stored_pictures(const Dataset& dataset) {
   return transformed == nullptr ? dataset : transformed->base();
 }
 
+std::vector<std::string> LeftOut::news() {
+  constexpr size_t most = 5;
+  const std::vector<std::string> all = dataset_->warnings();
+  std::vector<std::string> lines;
+  while (told_ < all.size() && lines.size() < most) lines.push_back("left out: " + all[told_++]);
+  if (told_ < all.size()) {
+    lines.push_back(fmt::format("left out: {} more; {} in all", all.size() - told_, all.size()));
+    told_ = all.size();
+  }
+  return lines;
+}
+
 void resolve(Config& config, const Dataset& dataset) {
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);

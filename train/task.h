@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "data/dataset.h"
 #include "nn/module.h"
@@ -15,6 +17,18 @@ std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool
 
 /// The data set that open_data made `dataset` of: its pictures are uint8 and as they were stored.
 const Dataset& stored_pictures(const Dataset& dataset);
+
+/// Says what a data set leaves out, as it becomes known.
+class LeftOut {
+ public:
+  explicit LeftOut(std::shared_ptr<const Dataset> dataset) : dataset_(std::move(dataset)) {}
+  /// Five lines at most on what has come since the last call, and one that counts the others.
+  std::vector<std::string> news();
+
+ private:
+  std::shared_ptr<const Dataset> dataset_;
+  size_t told_ = 0;
+};
 
 /// Replaces what the configuration leaves to the data (model.image, data.image, data.mean,
 /// data.std) by what they are. Error where the model's pictures are not those of the data.

@@ -11,7 +11,6 @@
 #include "train/mix.h"
 #include "train/run_folder.h"
 #include "train/schedule.h"
-#include "train/task.h"
 
 namespace minnow {
 namespace {
@@ -40,6 +39,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   device_ = compute_device(config_);
   train_ = open_data(config_, Split::train, true);
   test_ = open_data(config_, Split::test, false);
+  left_out_ = {LeftOut(train_), LeftOut(test_)};
   resolve(config_, *train_);
   resolve_tau(config_, device_);
   rule_ = config_.clip_rule();
@@ -86,15 +86,9 @@ std::string Trainer::summary() const {
       nn::count_elements(parameters_), total_steps_, config_.train.batch);
 }
 
-void Trainer::warn_about_data() const {
-  constexpr size_t shown = 5;
-  for (const auto& data : {train_, test_}) {
-    const std::vector<std::string> warnings = data->warnings();
-    for (size_t i = 0; i < std::min(shown, warnings.size()); ++i) {
-      progress_->line("left out: " + warnings[i]);
-    }
-    if (warnings.size() > shown)
-      progress_->line(fmt::format("left out: {} more", warnings.size() - shown));
+void Trainer::warn_about_data() {
+  for (LeftOut& left_out : left_out_) {
+    for (const std::string& line : left_out.news()) progress_->line(line);
   }
 }
 
@@ -127,6 +121,7 @@ Outcome Trainer::run() {
     }
     const bool last = step_ == total_steps_;
     if (evaluation_due(epoch_done)) evaluate_now();
+    if (epoch_done || last) warn_about_data();
     const bool stop = guard.interrupted();
     if (checkpoint_due(epoch_done) || stop) save_state();
     if (last || stop) log_->finish();

@@ -17,6 +17,7 @@
 #include "train/progress.h"
 #include "train/records.h"
 #include "train/run_log.h"
+#include "train/task.h"
 
 namespace minnow {
 
@@ -52,7 +53,7 @@ class Trainer {
 
  private:
   void load_start(const std::optional<Checkpoint>& from);
-  void warn_about_data() const;
+  void warn_about_data();
   Grouping grouping(int64_t examples) const;
   void train_step();
   PendingStep begin_gradient(const Batch& batch, const Grouping& groups);
@@ -85,6 +86,7 @@ class Trainer {
   ClipRule rule_;
   ClipState clip_state_;
   std::shared_ptr<const Dataset> train_, test_;
+  std::vector<LeftOut> left_out_;
   std::unique_ptr<nn::Model> model_;
   Parameters parameters_;
   Device device_ = Device::cpu();

@@ -99,18 +99,37 @@ TEST_F(ImageFolders, LazyAndCachedGiveTheSamePixels) {
   }
 }
 
-/// Between head and end only decoding finds the damage.
+/// Between head and end only decoding finds the damage; the next picture stands in.
 TEST_F(ImageFolders, DamageInsideAPictureIsNamedWhenItIsMet) {
   add_test_split();
   add_plain("train/b/0.png", 20);
   Bytes damaged = png(2, 2, 3, plain(2, 1, 2, 3));
   damaged[41] = 0xff;  // the first byte of the compressed data
   add("train/a/damaged.png", damaged);
+  add("train/b/damaged.png", damaged);
   EXPECT_EQ(open().size(), 1);
   const ImageFolder lazy = open(Split::train, {.size = 2, .cache_bytes = 0});
-  ASSERT_EQ(lazy.size(), 2);
-  expect_error([&] { lazy.get(0, 0); }, {"damaged.png"});
-  EXPECT_NO_THROW(lazy.get(1, 0));
+  ASSERT_EQ(lazy.size(), 3);
+  EXPECT_TRUE(lazy.warnings().empty());
+  for (const int64_t i : {0, 1, 0, 2}) {
+    const Example example = lazy.get(i, 0);
+    EXPECT_EQ(example.id, 1);
+    EXPECT_EQ(example.label, 1);
+    EXPECT_EQ(bytes_of(example.input), Bytes(12, 20));
+  }
+  const std::vector<std::string> warnings = lazy.warnings();
+  ASSERT_EQ(warnings.size(), 2u);  // each once, as it was met
+  EXPECT_NE(warnings[0].find("a/damaged.png: "), std::string::npos) << warnings[0];
+  EXPECT_NE(warnings[1].find("b/damaged.png: "), std::string::npos) << warnings[1];
+}
+
+TEST_F(ImageFolders, WithNothingReadableLeftThereIsAnError) {
+  add_test_split();
+  add_plain("train/a/0.png", 10);
+  add_plain("train/b/0.png", 20);
+  const ImageFolder lazy = open(Split::train, {.size = 2, .cache_bytes = 0});
+  fs::remove_all(root() / "train");
+  expect_error([&] { lazy.get(1, 0); }, {"no picture can be read", "b/0.png"});
 }
 
 TEST_F(ImageFolders, SplitFolders) {

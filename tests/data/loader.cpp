@@ -1,8 +1,12 @@
 #include "data/loader.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <numeric>
 #include <set>
 
@@ -71,6 +75,20 @@ TEST(Loader, BatchesHoldTheirExamples) {
   EXPECT_FALSE(loader.next().has_value());
   EXPECT_FALSE(loader.next().has_value());
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they need memory themselves
+TEST(Loader, ThreadsThatTheSystemRefuses) {
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  const auto now = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE));
+  const rlimit limit{now + (rlim_t{64} << 20), before.rlim_max};  // for the stacks of a few threads
+  setrlimit(RLIMIT_AS, &limit);
+  EXPECT_THROW(Loader(std::make_shared<Numbers>(10), {.batch = 4, .workers = 1000}), RunError);
+  setrlimit(RLIMIT_AS, &before);
+}
+#endif
 
 TEST(Loader, DropLast) {
   Loader loader(std::make_shared<Numbers>(10), {.batch = 4, .drop_last = true});

@@ -1,5 +1,6 @@
 #include "data/picture.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/random.h"
@@ -196,6 +197,17 @@ TEST_F(Picture, ErrorsNameTheFileAndTheReason) {
     huge[side + 3] = 17000 & 255;
   }
   expect_error([&] { decode(huge, 8); }, {"picture.bin", "17000 x 17000", "pixels"});
+  expect_error([&] { decode(png(65536, 1, 1, Bytes(65536)), 8); }, {"picture.bin", "65536 x 1"});
+}
+
+/// A header alone must not make a decoder fill gigabytes.
+TEST_F(Picture, FewBytesHoldFewPixels) {
+  Bytes small = jpeg(8, 8, 3, plain(8, 9, 9, 9));
+  const Bytes frame{0xff, 0xc0, 0, 17, 8};
+  const auto place = std::search(small.begin(), small.end(), frame.begin(), frame.end());
+  ASSERT_NE(place, small.end());
+  for (int at : {5, 7}) place[at] = 0x20;  // height and width: 0x2008
+  expect_error([&] { decode(small, 8); }, {"picture.bin", "ends early", "8200 x 8200"});
 }
 
 /// stb would write past its tables; every way to put such a table before it must be closed.

@@ -163,6 +163,8 @@ TEST(Transformed, Errors) {
   expect_error([&] { make({.augment = {.padding = Padding::reflect, .pad = 4}}); },
                {"reflected", "pad = 4"});
   expect_error([&] { make({.augment = {.pad = -1}}); }, {"pad", "-1"});
+  expect_error([&] { make({.std = {1, 1e-40, 1}}); }, {"std 1e-40", "channel 1", "float32"});
+  expect_error([&] { make({.mean = {1e300}}); }, {"mean 1e+300", "float32"});
   expect_error([&] { Transformed(std::make_shared<Transformed>(base, TransformOptions{}), {}); },
                {"uint8", "float32"});
   expect_error([] { augment_from("cutout"); }, {"none, crop_flip or deit", "cutout"});

@@ -129,13 +129,17 @@ TEST(Checkpoint, ANewerVersionIsNamed) {
   const TemporaryFolder folder;
   save_checkpoint(folder / "c", {});
   SafetensorsFile file = load_safetensors(folder / "c");
-  std::string& state = file.metadata.at("minnow.checkpoint");
+  const std::string state = file.metadata.at("minnow.checkpoint");
   const size_t place = state.find("\"version\":1");
   ASSERT_NE(place, std::string::npos);
-  state.replace(place, 11, "\"version\":2");
-  save_safetensors(folder / "c", file.tensors, file.metadata);
-  expect_error([&] { load_checkpoint(folder / "c"); },
-               {(folder / "c").string(), "version 2", "reads 1"});
+  const auto refused = [&](const std::string& version, std::initializer_list<std::string> parts) {
+    file.metadata["minnow.checkpoint"] = std::string(state).replace(place + 10, 1, version);
+    save_safetensors(folder / "c", file.tensors, file.metadata);
+    expect_error([&] { load_checkpoint(folder / "c"); }, parts);
+  };
+  refused("2", {(folder / "c").string(), "version 2", "reads 1"});
+  const std::string open(200000, '['), closed(200000, ']');  // not to be printed by recursion
+  refused(open + closed, {(folder / "c").string(), "must be number"});
 }
 
 TEST(Checkpoint, AFullDiskLeavesTheOldFileAndNothingElse) {

@@ -122,6 +122,7 @@ TEST(Config, ValuesOutsideTheirLimits) {
   expect_error([] { with({"data.std=[0.5, 0]"}); }, {"data.std", "above 0"});
   expect_error([] { with({"data.randaug_magnitude=31"}); },
                {"data.randaug_magnitude", "at most 30", "31"});
+  expect_error([] { with({"data.cache=9223372036854775807"}); }, {"data.cache", "at most"});
   expect_error([] { with({"clip.rule=mim"}); }, {"clip.rule", "none, min, fixed", "mim"});
 }
 
@@ -139,6 +140,22 @@ TEST(Config, FilesAreNamedWithTheirLine) {
   expect_error([&] { apply("train = 3\n"); }, {"a.toml:1", "train"});
   expect_error([&] { apply("[train.batch]\nx = 3\n"); }, {"a.toml", "train.batch"});
   expect_error([&] { apply("[optim]\nlr = -1.0\n"); }, {"a.toml:2", "optim.lr"});
+}
+
+/// The TOML library would recurse a level for every two bytes of such a name.
+TEST(Config, DeepNestingIsRefused) {
+  std::string deep = "a";
+  for (int i = 0; i < 15000; ++i) deep += ".a";
+  Config config;
+  expect_error([&] { apply_toml(config, deep + " = 1", "a.toml"); }, {"a.toml:1", "no key a.a.a"});
+  const std::string deeper = deep + "." + deep;
+  expect_error([&] { apply_toml(config, deeper + " = 1", "a.toml"); }, {"a.toml", "60007 bytes"});
+  expect_error([&] { with({"run.dir={" + deeper + " = 1}"}); }, {"run.dir", "60009 bytes"});
+}
+
+TEST(Config, TextsAreUtf8) {
+  EXPECT_EQ(with({"run.dir=\u00e9"}).run.dir, "\u00e9");
+  expect_error([] { with({"run.dir=\xe9"}); }, {"run.dir", "not UTF-8"});
 }
 
 TEST(Config, EpochsOrSteps) {

@@ -74,6 +74,49 @@ TEST_F(Errors, BatchLargerThanTheData) {
   refused({"train.batch=200"}, {"train.batch", "200", "96"});
 }
 
+/// Pictures beyond repair are named and counted, and the run goes on without them, whether they are
+/// found at the start or in the middle of an epoch.
+TEST_F(Errors, DamagedPicturesDoNotEndARun) {
+  const std::string seeds = MINNOW_SOURCE_DIR "/tests/fuzz/seeds/picture/";
+  const std::string whole = read_text_file(seeds + "photo.jpg");
+  std::string damaged = read_text_file(seeds + "rgb.png");
+  damaged[41] = static_cast<char>(0xff);  // the first of the compressed bytes
+  for (const char* name : {"d/train/a", "d/train/b", "d/train/empty", "d/test/a", "d/test/b"}) {
+    fs::create_directories(folder / name);
+  }
+  for (const char* name : {"d/train/a/0.jpg", "d/train/b/0.jpg", "d/test/a/0.jpg"}) {
+    write_file_atomically(folder / name, whole);
+  }
+  for (int i = 1; i < 8; ++i) {
+    write_file_atomically(folder / fmt::format("d/train/a/{}.png", i), damaged);
+  }
+  for (const char* cache : {"1", "0"}) {
+    const std::string dir = std::string("r") + cache;
+    const Ended ended =
+        train({"data.name=imagefolder", "data.path=d", std::string("data.cache=") + cache,
+               "train.batch=2", "train.epochs=1", "data.workers=2", "run.dir=" + dir});
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    for (const char* part : {"left out: d/train/empty: no", "left out: d/train/a/",
+                             ".png: ", "left out: d/test/b: no", " more; "}) {
+      EXPECT_NE(ended.err.find(part), std::string::npos) << "lacks '" << part << "': " << ended.err;
+    }
+    const Ended eval = run_minnow(folder.path(), {"eval", dir});
+    EXPECT_EQ(eval.status, 0) << eval.err;
+    EXPECT_NE(eval.err.find("left out: d/test/b: no"), std::string::npos) << eval.err;
+  }
+}
+
+TEST_F(Errors, OneExampleIsEnough) {
+  const Ended ended = train({"data.train_size=1", "data.test_size=1", "train.batch=1",
+                             "train.epochs=2", "clip.rule=min", "run.dir=one"});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  refused({"data.limit=1", "train.batch=2"}, {"train.batch", "2", "only 1"});
+}
+
+TEST_F(Errors, PixelsThatNormalisationTakesBeyondFloat32) {
+  refused({"data.std=[1e-300]"}, {"std 1e-300", "float32"});
+}
+
 TEST_F(Errors, CudaThatCannotBeUsed) {
   const std::string problem = cuda_problem();
   if (problem.empty()) GTEST_SKIP() << "here it can be used";
