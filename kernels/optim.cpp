@@ -75,9 +75,22 @@ void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, cons
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                \
-  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&, const StepGate&); \
-  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&, const StepGate&);
+template <class T>
+void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate) {
+  if (gate.skip != nullptr && *gate.skip != 0) return;
+  const T rest = static_cast<T>(ema_rest(decay, ++*gate.taken));
+  for_each_block(tensors, [=](const OptimTensor<T>& t, int64_t begin, int64_t end) {
+    T* p = t.p;
+    const T* g = t.g;
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) p[i] += rest * (g[i] - p[i]);
+  });
+}
+
+#define MINNOW_INSTANTIATE(T)                                                                  \
+  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&, const StepGate&);   \
+  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&, const StepGate&); \
+  template void ema<T>(std::span<const OptimTensor<T>>, double, const StepGate&);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

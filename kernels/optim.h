@@ -57,6 +57,14 @@ MINNOW_HOST_DEVICE inline AdamRates adam_rates(double lr, double log_beta1, doub
   return {lr / -std::expm1(n * log_beta1), 1 / std::sqrt(-std::expm1(n * log_beta2))};
 }
 
+/// 1 - d_t of a running average's update t, which counts from 1, with d_t = min(decay, (1 + t) /
+/// (10 + t)): the average forgets where it began. Source: TensorFlow's
+/// tf.train.ExponentialMovingAverage, with the steps taken as its num_updates.
+MINNOW_HOST_DEVICE inline double ema_rest(double decay, int64_t t) {
+  const double rest = 1 - decay, first = 9 / (10 + static_cast<double>(t));
+  return rest > first ? rest : first;
+}
+
 namespace cpu {
 
 /// d = g + l2 p;  m = momentum m + d;  p = shrink p - lr (nesterov ? d + momentum m : m).
@@ -73,6 +81,11 @@ void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const 
 template <class T>
 void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate);
 
+/// p += ema_rest(decay, t) (g - p), where p is the running average of a parameter and g that
+/// parameter, t the steps taken with this one; m, v, l2 and shrink are not used.
+template <class T>
+void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate);
+
 }  // namespace cpu
 
 /// The same on arrays in device memory.
@@ -82,6 +95,8 @@ template <class T>
 void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate);
 template <class T>
 void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate);
+template <class T>
+void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate);
 
 }  // namespace cuda
 }  // namespace minnow

@@ -16,7 +16,7 @@ struct Request {
   std::vector<std::string> arguments;
   std::string source;
   std::string topic;
-  bool json = false;
+  EvalOptions eval;
 };
 
 CLI::App* add_train(CLI::App& app, Request& request) {
@@ -43,7 +43,9 @@ CLI::App* add_eval(CLI::App& app, Request& request) {
       ->required();
   eval->add_option("arguments", request.arguments, kRecipeHelp)
       ->type_name("[RECIPE.toml] [KEY=VALUE...]");
-  eval->add_flag("--json", request.json, "print one JSON object");
+  eval->add_flag("--json", request.eval.json, "print one JSON object");
+  eval->add_flag("--raw", request.eval.raw,
+                 "of a run with train.ema: the weights themselves, not their averages");
   eval->footer(
       "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
       "`minnow train --help` lists the keys.");
@@ -114,7 +116,7 @@ int run_program(int argc, const char* const* argv) {
   }
   return report([&] {
     if (train->parsed()) return train_command(request.arguments);
-    if (eval->parsed()) return eval_command(request.source, request.arguments, request.json);
+    if (eval->parsed()) return eval_command(request.source, request.arguments, request.eval);
     if (demo->parsed()) return demo_command(request.arguments);
     if (info->parsed()) return info_command();
     return help(app, request.topic);

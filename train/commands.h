@@ -16,8 +16,13 @@ int run_program(int argc, const char* const* argv);
 
 /// [RECIPE.toml] [key=value...]
 int train_command(const std::vector<std::string>& arguments);
-/// `source`: a run folder, a checkpoint or a safetensors file; `json`: print one JSON object.
-int eval_command(const std::string& source, const std::vector<std::string>& arguments, bool json);
+struct EvalOptions {
+  bool json = false;  ///< print one JSON object
+  bool raw = false;   ///< the weights of a checkpoint themselves, not their averages
+};
+/// `source`: a run folder, a checkpoint or a safetensors file.
+int eval_command(const std::string& source, const std::vector<std::string>& arguments,
+                 const EvalOptions& options);
 /// [key=value...]
 int demo_command(const std::vector<std::string>& arguments);
 int info_command();

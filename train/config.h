@@ -40,6 +40,7 @@ struct Config {
     int64_t epochs = 10, steps = 0;  ///< one of them is 0
     int64_t batch = 64, wave = 0;
     double label_smoothing = 0;
+    double ema = 0;
     int64_t eval_every = 1;
   } train;
 

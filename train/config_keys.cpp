@@ -93,6 +93,9 @@ std::vector<Key> training_keys() {
        "examples that pass the model at a time; 0: what fits clip.memory_budget"},
       {"train.label_smoothing", FIELD(train.label_smoothing), share(),
        "share of the target spread over all classes"},
+      {"train.ema", FIELD(train.ema), share_below_one(),
+       "decay d of averaged weights, which are evaluated and saved; 0: none. Update t takes min(d, "
+       "(1 + t) / (10 + t))"},
       {"train.eval_every", FIELD(train.eval_every), at_least(0),
        "epochs between evaluations on the test split; 0: never"},
       {"optim.name", FIELD(optim.name), one_of({"sgd", "adam", "adamw"}), "the optimizer"},

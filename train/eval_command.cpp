@@ -7,7 +7,8 @@
 
 namespace minnow {
 
-int eval_command(const std::string& source, const std::vector<std::string>& arguments, bool json) {
+int eval_command(const std::string& source, const std::vector<std::string>& arguments,
+                 const EvalOptions& options) {
   const std::string weights = find_weights(source).string();
   Config config;
   const std::string carried = config_in(weights);
@@ -25,10 +26,10 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   const auto dataset = open_data(config, Split::test, false);
   resolve(config, *dataset);
   const auto model = make_model(config, *dataset);
-  load_model(*model, weights, *dataset);
+  load_model(*model, weights, *dataset, options.raw);
   model->to(compute_device(config));
   const Score score = evaluate(*model, config, dataset);
-  if (json) {
+  if (options.json) {
     const nlohmann::json record{{"weights", weights},
                                 {"examples", score.examples},
                                 {"loss", score.loss},

@@ -61,9 +61,11 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
   record["marked"] = holds;
 }
 
-nlohmann::json eval_record(const RunPlace& place, const Score& score) {
-  return {{"kind", "eval"},     {"step", place.step}, {"epoch", place.epoch},
-          {"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged) {
+  nlohmann::json record{{"kind", "eval"},     {"step", place.step}, {"epoch", place.epoch},
+                        {"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+  if (averaged) record["averaged"] = true;
+  return record;
 }
 
 }  // namespace minnow

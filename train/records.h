@@ -27,6 +27,7 @@ nlohmann::json step_record(const RunPlace& place, double loss, double lr, const 
 /// example.
 void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
                 const std::vector<bool>& marked);
-nlohmann::json eval_record(const RunPlace& place, const Score& score);
+/// With `averaged`: true where it was the averaged weights that were measured.
+nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged);
 
 }  // namespace minnow

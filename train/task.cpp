@@ -39,8 +39,8 @@ std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& datas
   return nn::make_model(model, config.seed);
 }
 
-void load_model(nn::Model& model, const std::string& path, const Dataset& dataset) {
-  const SafetensorsFile file = load_weights(path);
+void load_model(nn::Model& model, const std::string& path, const Dataset& dataset, bool raw) {
+  const SafetensorsFile file = load_weights(path, raw);
   const Parameters parameters = model.parameters();
   // The classifier's bias comes last in every model's state dict.
   const Tensor* bias = file.find(parameters.back()->name);

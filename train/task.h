@@ -20,9 +20,10 @@ void resolve(Config& config, const Dataset& dataset);
 /// The model for the pictures and the classes of a data set; `config` is resolved.
 std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& dataset);
 
-/// Reads weights (a safetensors file or a checkpoint) into a model. One Error names all that does
-/// not fit; first of all another number of classes than the data have.
-void load_model(nn::Model& model, const std::string& path, const Dataset& dataset);
+/// Reads weights (a safetensors file or a checkpoint; `raw` as in load_weights) into a model. One
+/// Error names all that does not fit; first of all another number of classes than the data have.
+void load_model(nn::Model& model, const std::string& path, const Dataset& dataset,
+                bool raw = false);
 
 /// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says
 /// why where config.device or config.precision can't be had. Also switches TF32 on or off.

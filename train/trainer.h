@@ -17,6 +17,7 @@
 #include "train/optimizer.h"
 #include "train/progress.h"
 #include "train/records.h"
+#include "train/weight_average.h"
 
 namespace minnow {
 
@@ -43,6 +44,8 @@ class Trainer {
   /// open.
   const Config& config() const { return config_; }
   const Parameters& parameters() const { return parameters_; }
+  /// What is evaluated and saved: the averaged weights with train.ema, otherwise the parameters.
+  std::vector<NamedTensor> weights() const;
   int64_t step() const { return step_; }
   int64_t total_steps() const { return total_steps_; }
   /// Of the last evaluation of this process.
@@ -52,12 +55,14 @@ class Trainer {
 
  private:
   void load_start(const std::optional<Checkpoint>& from);
+  void begin_average();
   void warn_about_data() const;
   Grouping grouping(int64_t examples) const;
   void train_step();
   PendingStep begin_gradient(const Batch& batch, const Grouping& groups);
   void settle();
   bool evaluation_due(bool epoch_done) const;
+  Score measure();
   void evaluate_now();
   bool checkpoint_due(bool epoch_done) const;
   void save_state();
@@ -89,6 +94,7 @@ class Trainer {
   Device device_ = Device::cpu();
   std::unique_ptr<Feeder> feeder_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<WeightAverage> average_;  // null where train.ema is 0
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<Progress> progress_;
 

@@ -80,9 +80,12 @@ TEST_P(Resume, IsExact) {
   settings.insert(settings.end(), GetParam().settings.begin(), GetParam().settings.end());
   const auto whole = train(settings, folder / "run");
   const std::vector<Json> all = records(folder / "run");
-  ASSERT_TRUE(fs::remove(checkpoint_path(folder / "run", 8)));
+  const fs::path last = checkpoint_path(folder / "run", 8);
+  const auto average = load_checkpoint(last).average;
+  ASSERT_TRUE(fs::remove(last));
   settings.push_back("run.resume=true");
   expect_same_bits(train(settings, folder / "run"), whole);
+  expect_same_bits(load_checkpoint(last).average, average);
   EXPECT_EQ(records(folder / "run"), all);
 }
 
@@ -98,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
             {"clip.rule=quantile", "clip.threshold=0.5", "clip.micro_batch=5", "log.norms=true"}},
         ResumeCase{"QuantileByLayer",
                    {"clip.rule=quantile", "clip.scope=layer", "optim.name=adam", "data.workers=0"}},
+        ResumeCase{"Averaged", {"train.ema=0.9", "optim.lr=0.1"}},
         ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
     [](const auto& info) { return info.param.name; });
 
@@ -108,7 +112,7 @@ TEST(Trainer, WaitsForTheStepBeforeOnly) {
   const auto waits = [&](int64_t steps) {
     const int64_t before = host_waits();
     train(tiny_vit({fmt::format("train.steps={}", steps), "train.eval_every=0", "clip.rule=min",
-                    "run.checkpoint_every=100", "train.wave=7"}),
+                    "run.checkpoint_every=100", "train.wave=7", "train.ema=0.9"}),
           folder / fmt::format("run{}", steps));
     return host_waits() - before;
   };
