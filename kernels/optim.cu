@@ -32,7 +32,7 @@ struct Sgd {
                              T&) const {
     const T d = g + t.l2 * p;
     m = momentum * m + d;
-    p = t.shrink * p - lr * (t.m == nullptr ? d : of_d * d + of_m * m);
+    p = t.shrink * p - t.rate * lr * (t.m == nullptr ? d : of_d * d + of_m * m);
   }
 };
 template <class T>
@@ -49,7 +49,7 @@ struct Adam {
     const T d = g + t.l2 * p;
     m += rest1 * (d - m);
     v = beta2 * v + rest2 * d * d;
-    p = t.shrink * p - now.step_size * m / (now.scale2 * std::sqrt(v) + eps);
+    p = t.shrink * p - t.rate * now.step_size * m / (now.scale2 * std::sqrt(v) + eps);
   }
 };
 template <class T>

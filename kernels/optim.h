@@ -18,6 +18,7 @@ struct OptimTensor {
   T* v = nullptr;        ///< second moment; read and overwritten
   T l2 = 0;              ///< the step sees g + l2 p
   T shrink = 1;          ///< p is multiplied by this first (decoupled decay)
+  T rate = 1;            ///< its learning rate / that of the step
 };
 
 /// Constants of one step of SGD.
@@ -67,14 +68,14 @@ MINNOW_HOST_DEVICE inline double ema_rest(double decay, int64_t t) {
 
 namespace cpu {
 
-/// d = g + l2 p;  m = momentum m + d;  p = shrink p - lr (nesterov ? d + momentum m : m).
+/// d = g + l2 p;  m = momentum m + d;  p = shrink p - rate lr (nesterov ? d + momentum m : m).
 /// The tensors lie in host memory, what they point to on the device. All in one launch.
-/// Without momentum m may be null, and p = shrink p - lr d.
+/// Without momentum m may be null, and p = shrink p - rate lr d.
 template <class T>
 void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate);
 
 /// d = g + l2 p;  m += rest1 (d - m);  v = beta2 v + rest2 d^2;
-/// p = shrink p - step_size m / (scale2 sqrt(v) + eps).
+/// p = shrink p - rate step_size m / (scale2 sqrt(v) + eps).
 /// Source: Kingma and Ba, "Adam", ICLR 2015; `shrink`: Loshchilov and Hutter, "Decoupled weight
 /// decay regularization", ICLR 2019; eps outside the root and the order of operations as in
 /// PyTorch.
@@ -82,7 +83,7 @@ template <class T>
 void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate);
 
 /// p += ema_rest(decay, t) (g - p), where p is the running average of a parameter and g that
-/// parameter, t the steps taken with this one; m, v, l2 and shrink are not used.
+/// parameter, t the steps taken with this one; m, v, l2, shrink and rate are not used.
 template <class T>
 void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate);
 

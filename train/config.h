@@ -57,6 +57,7 @@ struct Config {
   } clip;
 
   std::string init_from;
+  bool init_new_head = false;
 
   struct Run {
     std::string dir, save;

@@ -17,7 +17,7 @@ const std::string config_key = "minnow.config";
 /// data come is free.
 bool is_fixed(const std::string& key) {
   if (key == "data.workers" || key == "data.cache") return false;
-  return key == "seed" || key == "train.batch" || key == "optim.name" ||
+  return key == "seed" || key == "train.batch" || key == "optim.name" || key == "optim.freeze" ||
          key.starts_with("model.") || key.starts_with("data.");
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "data/dataset.h"
+#include "engine/safetensors.h"
 #include "nn/module.h"
 #include "train/config.h"
 
@@ -24,6 +25,11 @@ std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& datas
 /// Error names all that does not fit; first of all another number of classes than the data have.
 void load_model(nn::Model& model, const std::string& path, const Dataset& dataset,
                 bool raw = false);
+
+/// Error unless the classifier in `file`, where it has one of the model's name, has one logit for
+/// each class of the data; the message ends in `hint`.
+void check_classes(const Parameters& parameters, const SafetensorsFile& file,
+                   const std::string& path, const Dataset& dataset, const std::string& hint = "");
 
 /// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says
 /// why where config.device or config.precision can't be had. Also switches TF32 on or off.

@@ -7,6 +7,7 @@
 
 #include "engine/machine.h"
 #include "engine/ops.h"
+#include "train/fine_tune.h"
 #include "train/interrupt.h"
 #include "train/run_folder.h"
 #include "train/schedule.h"
@@ -49,7 +50,10 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   model_ = make_model(config_, *train_);
   model_->to(device_);
   parameters_ = model_->parameters();
-  optimizer_ = std::make_unique<Optimizer>(parameters_, config_.optimizer());
+  freeze(parameters_, config_.optim.freeze);
+  optimizer_ = std::make_unique<Optimizer>(
+      parameters_, config_.optimizer(),
+      layer_rates(parameters_, config_.model.name, config_.optim.layer_decay));
   load_start(from);
   auto loader = std::make_unique<Loader>(train_, LoaderOptions{.batch = config_.train.batch,
                                                                .shuffle = config_.data.shuffle,
@@ -63,7 +67,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
 
 void Trainer::load_start(const std::optional<Checkpoint>& from) {
   if (!from) {
-    if (!config_.init_from.empty()) load_model(*model_, config_.init_from, *train_);
+    start_from(parameters_, config_, *train_);
     begin_average();  // of the weights that training starts from
     return;
   }
