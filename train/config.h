@@ -67,7 +67,7 @@ struct Config {
   } run;
 
   struct Log {
-    bool norms = false;
+    bool norms = false, grad_norm = false;
     int64_t every = 1;
   } log;
 

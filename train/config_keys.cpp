@@ -160,6 +160,8 @@ std::vector<Key> run_keys() {
        "steps between checkpoints; 0: after every epoch"},
       {"log.norms", FIELD(log.norms), any(),
        "record the norm and coefficient of every micro-batch"},
+      {"log.grad_norm", FIELD(log.grad_norm), any(),
+       "record the norm of the update, the (clipped) mean gradient, as grad_norm"},
       {"log.every", FIELD(log.every), at_least(1), "steps between records"},
   };
 }

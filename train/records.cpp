@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 namespace minnow {
 
@@ -59,6 +60,11 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
   record["norms"] = seen.norms;
   record["coefficients"] = coefficients;
   record["marked"] = holds;
+}
+
+void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms) {
+  const std::vector<double> squares = squared_norms.to_vector<double>();
+  record["grad_norm"] = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
 nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged) {

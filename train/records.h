@@ -27,6 +27,8 @@ nlohmann::json step_record(const RunPlace& place, double loss, double lr, const 
 /// example.
 void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
                 const std::vector<bool>& marked);
+/// Adds `grad_norm`, from the squared norms [L] float64 of the parameters' updates, on the host.
+void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms);
 /// With `averaged`: true where it was the averaged weights that were measured.
 nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged);
 

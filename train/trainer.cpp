@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/group_sinks.h"
 #include "engine/machine.h"
 #include "engine/ops.h"
 #include "train/fine_tune.h"
@@ -174,6 +175,8 @@ void Trainer::train_step() {
              .groups = std::move(groups),
              .report = std::move(result.groups),
              .losses = HostCopy(result.losses),
+             .squares = config_.log.grad_norm ? HostCopy(squared_norms(result.update, device_))
+                                              : HostCopy(),
              .marked = std::move(fed.batch.marked),
              .staged = std::move(fed.staged),
              .start = start};
@@ -216,7 +219,7 @@ void Trainer::settle() {
   record(step, loss, seen);
 }
 
-void Trainer::record(const Unread& step, double loss, const GroupNorms& seen) {
+void Trainer::record(Unread& step, double loss, const GroupNorms& seen) {
   const auto& [place, lr, groups] = std::tie(step.place, step.lr, step.groups);
   const auto now = Clock::now();
   // The device may have done it long ago, when the host is the slower of the two.
@@ -228,6 +231,7 @@ void Trainer::record(const Unread& step, double loss, const GroupNorms& seen) {
   if (place.step % config_.log.every == 0 || place.step == total_steps_) {
     nlohmann::json line = step_record(place, loss, lr, seen, rate);
     if (config_.log.norms) add_groups(line, seen, groups, step.marked);
+    if (config_.log.grad_norm) add_grad_norm(line, step.squares.wait());
     metrics_->write(line);
   }
   if (seen.nonfinite > 0) {

@@ -78,12 +78,13 @@ class Trainer {
     Grouping groups;
     GroupReport report;
     HostCopy losses;
+    HostCopy squares;          // of log.grad_norm
     std::vector<bool> marked;  // the examples of the batch
     Batch staged;              // see Feeder::Fed
     Clock::time_point start;
     Clock::time_point asked = {};  // when the device had been asked for all of it
   };
-  void record(const Unread& step, double loss, const GroupNorms& seen);
+  void record(Unread& step, double loss, const GroupNorms& seen);
 
   Config config_;
   ClipRule rule_;
