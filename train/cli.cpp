@@ -46,6 +46,11 @@ CLI::App* add_eval(CLI::App& app, Request& request) {
   eval->add_flag("--json", request.eval.json, "print one JSON object");
   eval->add_flag("--raw", request.eval.raw,
                  "of a run with train.ema: the weights themselves, not their averages");
+  eval->add_flag("--classes", request.eval.classes, "count and accuracy of every class, too");
+  eval->add_option("--confusion", request.eval.confusion,
+                   "write how often each class is taken for each other one: a row for each label, "
+                   "a column for each prediction; JSON or tab-separated")
+      ->type_name("FILE.tsv|FILE.json");
   eval->footer(
       "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
       "`minnow train --help` lists the keys.");

@@ -17,8 +17,10 @@ int run_program(int argc, const char* const* argv);
 /// [RECIPE.toml] [key=value...]
 int train_command(const std::vector<std::string>& arguments);
 struct EvalOptions {
-  bool json = false;  ///< print one JSON object
-  bool raw = false;   ///< the weights of a checkpoint themselves, not their averages
+  bool json = false;      ///< print one JSON object
+  bool raw = false;       ///< the weights of a checkpoint themselves, not their averages
+  bool classes = false;   ///< print count and accuracy of every class, too
+  std::string confusion;  ///< file for the confusion matrix, .tsv or .json; empty: none
 };
 /// `source`: a run folder, a checkpoint or a safetensors file.
 int eval_command(const std::string& source, const std::vector<std::string>& arguments,

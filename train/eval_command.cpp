@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "train/commands.h"
+#include "train/confusion.h"
 #include "train/evaluate.h"
 #include "train/run_folder.h"
 #include "train/task.h"
@@ -10,6 +11,7 @@ namespace minnow {
 int eval_command(const std::string& source, const std::vector<std::string>& arguments,
                  const EvalOptions& options) {
   const std::string weights = find_weights(source).string();
+  check_confusion_path(options.confusion);
   Config config;
   const std::string carried = config_in(weights);
   check(!carried.empty() || !arguments.empty(),
@@ -29,17 +31,21 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   load_model(*model, weights, *dataset, options.raw);
   model->to(compute_device(config));
   const Score score = evaluate(*model, config, dataset);
+  const auto& names = dataset->classes();
+  if (!options.confusion.empty()) save_confusion(options.confusion, score, names);
   if (options.json) {
-    const nlohmann::json record{{"weights", weights},
-                                {"examples", score.examples},
-                                {"loss", score.loss},
-                                {"top1", score.top1},
-                                {"top5", score.top5}};
+    nlohmann::json record{{"weights", weights},
+                          {"examples", score.examples},
+                          {"loss", score.loss},
+                          {"top1", score.top1},
+                          {"top5", score.top5}};
+    if (options.classes) record["classes"] = class_records(score, names);
     fmt::print("{}\n", record.dump());
   } else {
     fmt::print("{}: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} % on {} test pictures of {}\n",
                weights, score.loss, 100 * score.top1, 100 * score.top5, score.examples,
                config.data.set.name);
+    if (options.classes) fmt::print("{}", class_table(score, names));
   }
   return 0;
 }
