@@ -17,6 +17,7 @@ struct Request {
   std::string source;
   std::string topic;
   EvalOptions eval;
+  PredictOptions predict;
 };
 
 CLI::App* add_train(CLI::App& app, Request& request) {
@@ -55,6 +56,29 @@ CLI::App* add_eval(CLI::App& app, Request& request) {
       "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
       "`minnow train --help` lists the keys.");
   return eval;
+}
+
+CLI::App* add_predict(CLI::App& app, Request& request) {
+  CLI::App* predict = app.add_subcommand("predict", "The most likely classes of pictures");
+  predict
+      ->add_option("model", request.source,
+                   "a run folder, a checkpoint, or a safetensors file that minnow wrote")
+      ->required();
+  predict->add_option("files", request.arguments, "pictures, JPEG or PNG")
+      ->required()
+      ->type_name("FILE...");
+  predict->add_option("--top", request.predict.top, "classes to print for each picture")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N")
+      ->capture_default_str();
+  predict->add_flag("--json", request.predict.json, "print one JSON object for each picture");
+  predict->footer(
+      "Pictures are resized and cropped as imagefolder does. One that cannot be read is named on "
+      "stderr, the\nothers are done, and the exit status is 2. Averaged weights are used where "
+      "there are some.\n"
+      "\nExample:\n"
+      "  minnow predict runs/mine photos/*.jpg --top 3");
+  return predict;
 }
 
 /// Runs `command`; what it throws becomes one line on stderr and the exit status.
@@ -101,6 +125,7 @@ int run_program(int argc, const char* const* argv) {
   Request request;
   CLI::App* train = add_train(app, request);
   CLI::App* eval = add_eval(app, request);
+  CLI::App* predict = add_predict(app, request);
   CLI::App* demo = app.add_subcommand(
       "demo", "Train a small model with and without clipping, in about two minutes");
   demo->add_option("arguments", request.arguments, "settings that win over the demo's own")
@@ -122,6 +147,8 @@ int run_program(int argc, const char* const* argv) {
   return report([&] {
     if (train->parsed()) return train_command(request.arguments);
     if (eval->parsed()) return eval_command(request.source, request.arguments, request.eval);
+    if (predict->parsed())
+      return predict_command(request.source, request.arguments, request.predict);
     if (demo->parsed()) return demo_command(request.arguments);
     if (info->parsed()) return info_command();
     return help(app, request.topic);

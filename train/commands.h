@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,15 @@ struct EvalOptions {
 /// `source`: a run folder, a checkpoint or a safetensors file.
 int eval_command(const std::string& source, const std::vector<std::string>& arguments,
                  const EvalOptions& options);
+struct PredictOptions {
+  int64_t top = 5;    ///< classes to print for each picture
+  bool json = false;  ///< print one JSON object for each picture
+};
+/// `source` as for eval_command; it must carry its configuration and the names of its classes. A
+/// picture that cannot be read is named on stderr and makes the exit status 2; the others are done
+/// all the same.
+int predict_command(const std::string& source, const std::vector<std::string>& files,
+                    const PredictOptions& options);
 /// [key=value...]
 int demo_command(const std::vector<std::string>& arguments);
 int info_command();

@@ -17,11 +17,7 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   check(!carried.empty() || !arguments.empty(),
         "{}: says nothing about its model and data; give a recipe or key=value arguments", weights);
   apply_toml(config, carried, weights);
-  if (!cuda_problem()
-           .empty()) {  // a run of another machine's GPU can be measured here all the same
-    config.device = "auto";
-    config.precision = "f32";
-  }
+  fit_to_machine(config);
   apply_arguments(config, arguments);
   check_config(config);
   use_threads(config);

@@ -10,7 +10,6 @@
 #include "engine/ops.h"
 #include "train/fine_tune.h"
 #include "train/interrupt.h"
-#include "train/run_folder.h"
 #include "train/schedule.h"
 #include "train/task.h"
 
@@ -48,6 +47,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   check(config_.train.batch <= train_->size(),
         "train.batch: {} examples, but the data set has only {}", config_.train.batch,
         train_->size());
+  notes_ = notes_on(*train_);
   model_ = make_model(config_, *train_);
   model_->to(device_);
   parameters_ = model_->parameters();
@@ -152,7 +152,7 @@ Outcome Trainer::run() {
   }
   progress_->finish();
   const std::string& save = config_.run.save;
-  if (!save.empty()) save_safetensors(save, on_host(weights()), weights_metadata(config_));
+  if (!save.empty()) save_safetensors(save, on_host(weights()), weights_metadata(config_, notes_));
   return Outcome::finished;
 }
 
@@ -295,6 +295,7 @@ void Trainer::save_state() {
   checkpoint.batch_in_epoch = batch_in_epoch_;
   checkpoint.seed = config_.seed;
   checkpoint.config = to_toml(config_);
+  checkpoint.extra[kNotesKey] = to_json(notes_);
   save_checkpoint(checkpoint_path(config_.run.dir, step_), checkpoint);
   prune_checkpoints(config_.run.dir);
 }

@@ -17,6 +17,7 @@
 #include "train/optimizer.h"
 #include "train/progress.h"
 #include "train/records.h"
+#include "train/run_folder.h"
 #include "train/weight_average.h"
 
 namespace minnow {
@@ -92,6 +93,7 @@ class Trainer {
   std::shared_ptr<const Dataset> train_, test_;
   std::unique_ptr<nn::Model> model_;
   Parameters parameters_;
+  DataNotes notes_;
   Device device_ = Device::cpu();
   std::unique_ptr<Feeder> feeder_;
   std::unique_ptr<Optimizer> optimizer_;

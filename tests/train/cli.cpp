@@ -55,7 +55,7 @@ TEST(Cli, VersionHelpInfo) {
     EXPECT_EQ(help.status, 0);
     for (const Key& key : config_keys()) EXPECT_HAS(help.out, "  " + key.name + " = ");
   }
-  for (const char* name : {"train", "eval", "demo", "info", "help"}) {
+  for (const char* name : {"train", "eval", "predict", "demo", "info", "help"}) {
     EXPECT_HAS(run_minnow(folder.path(), {"help"}).out, name);
   }
   const Ended info = run_minnow(folder.path(), {"info"});
