@@ -49,8 +49,7 @@ CLI::App* add_eval(CLI::App& app, Request& request) {
                  "of a run with train.ema: the weights themselves, not their averages");
   eval->add_flag("--classes", request.eval.classes, "count and accuracy of every class, too");
   eval->add_option("--confusion", request.eval.confusion,
-                   "write how often each class is taken for each other one: a row for each label, "
-                   "a column for each prediction; JSON or tab-separated")
+                   "write how many pictures of each class (rows) are taken for which (columns)")
       ->type_name("FILE.tsv|FILE.json");
   eval->footer(
       "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
@@ -66,7 +65,7 @@ CLI::App* add_predict(CLI::App& app, Request& request) {
       ->required();
   predict->add_option("files", request.arguments, "pictures, JPEG or PNG")
       ->required()
-      ->type_name("FILE...");
+      ->type_name("FILE");
   predict->add_option("--top", request.predict.top, "classes to print for each picture")
       ->check(CLI::PositiveNumber)
       ->type_name("N")

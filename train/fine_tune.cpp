@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "train/checkpoint.h"
+#include "train/positions.h"
 #include "train/task.h"
 
 namespace minnow {
@@ -25,6 +27,24 @@ std::string head_difference(const Parameters& parameters, const SafetensorsFile&
                         to_string(given->shape()), to_string(p->value.shape()));
   }
   return text;
+}
+
+/// Gives the position embedding in `file` the shape of the model's, where both belong to grids and
+/// differ in nothing else.
+void fit_positions(const Parameters& parameters, SafetensorsFile& file, const std::string& path) {
+  for (const Parameter* p : parameters) {
+    if (p->name != "pos_embed") continue;
+    for (NamedTensor& given : file.tensors) {
+      const Shape shape = given.tensor.shape();
+      const int64_t from = position_grid(shape), to = position_grid(p->value.shape());
+      const bool resizable = given.name == p->name && given.tensor.is_floating() && from > 0 &&
+                             to > 0 && from != to && shape[2] == p->value.dim(2);
+      if (!resizable) continue;
+      given.tensor = resize_positions(given.tensor, to);
+      fmt::print(stderr, "{}: its positions are resized from a grid of {} x {} to {} x {}\n", path,
+                 from, from, to, to);
+    }
+  }
 }
 
 /// Which layer of a vit a parameter belongs to; `last` that of the head.
@@ -71,6 +91,7 @@ void start_from(const Parameters& parameters, const Config& config, const Datase
         fmt::format(" ({}); init.new_head=true trains a new {}",
                     head_difference(parameters, file, head), head.substr(0, head.size() - 1)));
   }
+  fit_positions(parameters, file, path);
   copy_by_name(wanted, file.tensors, path);
 }
 

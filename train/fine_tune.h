@@ -13,8 +13,9 @@
 namespace minnow {
 
 /// Reads the weights that init.from names, if any, into the parameters; with init.new_head all but
-/// the classifier's, which stays as it is and may have any shape in the file, or be absent. Error
-/// that names what does not fit.
+/// the classifier's, which stays as it is and may have any shape in the file, or be absent. The
+/// position embedding of a vit is resized where it belongs to another grid (see resize_positions).
+/// Error that names what does not fit.
 void start_from(const Parameters& parameters, const Config& config, const Dataset& dataset);
 
 /// Parameters whose name begins with one of `prefixes` are not trained: they have no gradient and
