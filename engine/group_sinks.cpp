@@ -46,6 +46,14 @@ Shape with_groups(int64_t groups, const Shape& shape) {
 
 }  // namespace
 
+Tensor squared_norms(const std::vector<Tensor>& tensors, Device device) {
+  Tensor squares = Tensor::zeros({std::ssize(tensors)}, DType::float64, device);
+  for (size_t l = 0; l < tensors.size(); ++l) {
+    if (tensors[l].defined()) row_norms(tensors[l], 1, squares.data<double>() + l);
+  }
+  return squares;
+}
+
 OneGroup::OneGroup(const Parameters& parameters)
     : GroupSource(parameters), gradients_(parameters.size()) {}
 
@@ -57,12 +65,7 @@ void OneGroup::take(const Parameter& parameter, std::shared_ptr<const ParamGrad>
 }
 
 Tensor OneGroup::sumsq() {
-  Tensor squares =
-      Tensor::zeros({std::ssize(gradients_), 1}, DType::float64, device_of(parameters_));
-  for (size_t l = 0; l < gradients_.size(); ++l) {
-    if (gradients_[l].defined()) row_norms(gradients_[l], 1, squares.data<double>() + l);
-  }
-  return squares;
+  return squared_norms(gradients_, device_of(parameters_)).reshape({std::ssize(gradients_), 1});
 }
 
 void OneGroup::weighted_sum(int64_t l, const double* c, Tensor& out, bool accumulate) {

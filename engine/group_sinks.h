@@ -8,6 +8,9 @@
 
 namespace minnow {
 
+/// The squared norm of each tensor, [L] float64 on their device; 0 for one that is undefined.
+Tensor squared_norms(const std::vector<Tensor>& tensors, Device device);
+
 /// Where a model is: the device of its parameters, which all share one.
 Device device_of(const Parameters& parameters);
 

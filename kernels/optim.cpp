@@ -34,11 +34,11 @@ template <class T>
 void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate) {
   if (gate.skip != nullptr && *gate.skip != 0) return;
   ++*gate.taken;
-  const T lr = step.lr, momentum = step.momentum;
+  const T momentum = step.momentum;
   // Of d and the new m, how much of each moves p.
   const T of_d = step.nesterov ? 1 : 0, of_m = step.nesterov ? momentum : 1;
   for_each_block(tensors, [=](const OptimTensor<T>& t, int64_t begin, int64_t end) {
-    const T l2 = t.l2, shrink = t.shrink;
+    const T l2 = t.l2, shrink = t.shrink, lr = t.rate * step.lr;
     T *p = t.p, *m = t.m;
     const T* g = t.g;
     if (m == nullptr) {
@@ -62,7 +62,7 @@ void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, cons
   const T step_size = static_cast<T>(rates.step_size), scale2 = static_cast<T>(rates.scale2);
   for_each_block(tensors, [=](const OptimTensor<T>& t, int64_t begin, int64_t end) {
     const AdamStep<T> s = step;
-    const T l2 = t.l2, shrink = t.shrink;
+    const T l2 = t.l2, shrink = t.shrink, size = t.rate * step_size;
     T *p = t.p, *m = t.m, *v = t.v;
     const T* g = t.g;
 #pragma omp simd
@@ -70,14 +70,27 @@ void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, cons
       const T d = g[i] + l2 * p[i];
       m[i] += s.rest1 * (d - m[i]);
       v[i] = s.beta2 * v[i] + s.rest2 * d * d;
-      p[i] = shrink * p[i] - step_size * m[i] / (scale2 * std::sqrt(v[i]) + s.eps);
+      p[i] = shrink * p[i] - size * m[i] / (scale2 * std::sqrt(v[i]) + s.eps);
     }
   });
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                \
-  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&, const StepGate&); \
-  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&, const StepGate&);
+template <class T>
+void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate) {
+  if (gate.skip != nullptr && *gate.skip != 0) return;
+  const T rest = static_cast<T>(ema_rest(decay, ++*gate.taken));
+  for_each_block(tensors, [=](const OptimTensor<T>& t, int64_t begin, int64_t end) {
+    T* p = t.p;
+    const T* g = t.g;
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) p[i] += rest * (g[i] - p[i]);
+  });
+}
+
+#define MINNOW_INSTANTIATE(T)                                                                  \
+  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&, const StepGate&);   \
+  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&, const StepGate&); \
+  template void ema<T>(std::span<const OptimTensor<T>>, double, const StepGate&);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

@@ -11,43 +11,56 @@ namespace {
 template <class T>
 struct StepNow {
   bool skip;
-  T step_size, scale2;  ///< Adam's rates
+  T step_size, scale2;  ///< Adam's rates; an average's step_size is ema_rest
 };
 
-/// Counts the step where it is taken. With log_beta1 = 0 there are no rates to compute.
-template <class T>
-__global__ void begin_step_kernel(StepGate gate, double lr, double log_beta1, double log_beta2,
-                                  StepNow<T>* now) {
+/// Counts the step where it is taken, and asks the rule for what depends on its number.
+template <class T, class Rule>
+__global__ void begin_step_kernel(StepGate gate, Rule rule, StepNow<T>* now) {
   *now = {gate.skip != nullptr && *gate.skip != 0, 0, 0};
-  if (now->skip) return;
-  const int64_t t = ++*gate.taken;
-  if (log_beta1 == 0) return;
-  const AdamRates rates = adam_rates(lr, log_beta1, log_beta2, t);
-  now->step_size = static_cast<T>(rates.step_size);
-  now->scale2 = static_cast<T>(rates.scale2);
+  if (!now->skip) rule.begin(++*gate.taken, *now);
 }
 
-/// The steps themselves, on one element: g its gradient, p, m and v read and overwritten.
+/// The steps themselves, on one element: g its gradient, p, m and v read and overwritten. `begin`
+/// is called once, before them.
 template <class T>
 struct Sgd {
   T lr, momentum;
   T of_d, of_m;  ///< of d and the new m, how much of each moves p
+  __device__ void begin(int64_t, StepNow<T>&) const {}
   __device__ void operator()(const OptimTensor<T>& t, const StepNow<T>&, T g, T& p, T& m,
                              T&) const {
     const T d = g + t.l2 * p;
     m = momentum * m + d;
-    p = t.shrink * p - lr * (t.m == nullptr ? d : of_d * d + of_m * m);
+    p = t.shrink * p - t.rate * lr * (t.m == nullptr ? d : of_d * d + of_m * m);
   }
 };
 template <class T>
 struct Adam {
   T rest1, beta2, rest2, eps;
+  double lr, log_beta1, log_beta2;
+  __device__ void begin(int64_t t, StepNow<T>& now) const {
+    const AdamRates rates = adam_rates(lr, log_beta1, log_beta2, t);
+    now.step_size = static_cast<T>(rates.step_size);
+    now.scale2 = static_cast<T>(rates.scale2);
+  }
   __device__ void operator()(const OptimTensor<T>& t, const StepNow<T>& now, T g, T& p, T& m,
                              T& v) const {
     const T d = g + t.l2 * p;
     m += rest1 * (d - m);
     v = beta2 * v + rest2 * d * d;
-    p = t.shrink * p - now.step_size * m / (now.scale2 * std::sqrt(v) + eps);
+    p = t.shrink * p - t.rate * now.step_size * m / (now.scale2 * std::sqrt(v) + eps);
+  }
+};
+template <class T>
+struct Ema {
+  double decay;
+  __device__ void begin(int64_t t, StepNow<T>& now) const {
+    now.step_size = static_cast<T>(ema_rest(decay, t));
+  }
+  __device__ void operator()(const OptimTensor<T>&, const StepNow<T>& now, T g, T& p, T&,
+                             T&) const {
+    p += now.step_size * (g - p);
   }
 };
 
@@ -78,8 +91,8 @@ __device__ void step_elements(const OptimTensor<T>& t, const StepNow<T>& now, Ru
 }
 
 /// One launch for all parameters, since most have few elements. Moves (3 + 2 (m) + 2 (v))
-/// sizeof(T) bytes an element and does some 5 (SGD) or 14 (Adam) flops on it: bound by memory. A
-/// block finds its tensor by a binary search in the list.
+/// sizeof(T) bytes an element and does some 3 (average), 5 (SGD) or 14 (Adam) flops on it: bound by
+/// memory. A block finds its tensor by a binary search in the list.
 template <class T, class Rule>
 __global__ void step_kernel(int64_t tensors, const Placed<T>* list, const StepNow<T>* step,
                             Rule rule) {
@@ -101,11 +114,9 @@ __global__ void step_kernel(int64_t tensors, const Placed<T>* list, const StepNo
 }
 
 template <class T, class Rule>
-void take_step(std::span<const OptimTensor<T>> tensors, const StepGate& gate, double lr,
-               double log_beta1, double log_beta2, Rule rule) {
+void take_step(std::span<const OptimTensor<T>> tensors, const StepGate& gate, Rule rule) {
   const Scratch now(sizeof(StepNow<T>));
-  MINNOW_LAUNCH(1, 1, 0, begin_step_kernel<T>, gate, lr, log_beta1, log_beta2,
-                now.as<StepNow<T>>());
+  MINNOW_LAUNCH(1, 1, 0, begin_step_kernel<T, Rule>, gate, rule, now.as<StepNow<T>>());
   std::vector<Placed<T>> list;
   int64_t blocks = 0;
   for (const OptimTensor<T>& t : tensors) {
@@ -127,18 +138,25 @@ void take_step(std::span<const OptimTensor<T>> tensors, const StepGate& gate, do
 template <class T>
 void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate) {
   const T of_d = step.nesterov ? T(1) : T(0), of_m = step.nesterov ? step.momentum : T(1);
-  take_step(tensors, gate, 0, 0, 0, Sgd<T>{step.lr, step.momentum, of_d, of_m});
+  take_step(tensors, gate, Sgd<T>{step.lr, step.momentum, of_d, of_m});
 }
 
 template <class T>
 void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate) {
-  take_step(tensors, gate, step.lr, step.log_beta1, step.log_beta2,
-            Adam<T>{step.rest1, step.beta2, step.rest2, step.eps});
+  take_step(tensors, gate,
+            Adam<T>{step.rest1, step.beta2, step.rest2, step.eps, step.lr, step.log_beta1,
+                    step.log_beta2});
 }
 
-#define MINNOW_INSTANTIATE(T)                                                                \
-  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&, const StepGate&); \
-  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&, const StepGate&);
+template <class T>
+void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate) {
+  take_step(tensors, gate, Ema<T>{decay});
+}
+
+#define MINNOW_INSTANTIATE(T)                                                                  \
+  template void sgd<T>(std::span<const OptimTensor<T>>, const SgdStep<T>&, const StepGate&);   \
+  template void adam<T>(std::span<const OptimTensor<T>>, const AdamStep<T>&, const StepGate&); \
+  template void ema<T>(std::span<const OptimTensor<T>>, double, const StepGate&);
 MINNOW_INSTANTIATE(float)
 MINNOW_INSTANTIATE(double)
 #undef MINNOW_INSTANTIATE

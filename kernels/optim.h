@@ -18,6 +18,7 @@ struct OptimTensor {
   T* v = nullptr;        ///< second moment; read and overwritten
   T l2 = 0;              ///< the step sees g + l2 p
   T shrink = 1;          ///< p is multiplied by this first (decoupled decay)
+  T rate = 1;            ///< its learning rate / that of the step
 };
 
 /// Constants of one step of SGD.
@@ -57,21 +58,34 @@ MINNOW_HOST_DEVICE inline AdamRates adam_rates(double lr, double log_beta1, doub
   return {lr / -std::expm1(n * log_beta1), 1 / std::sqrt(-std::expm1(n * log_beta2))};
 }
 
+/// 1 - d_t of a running average's update t, which counts from 1, with d_t = min(decay, (1 + t) /
+/// (10 + t)): the average forgets where it began. Source: TensorFlow's
+/// tf.train.ExponentialMovingAverage, with the steps taken as its num_updates.
+MINNOW_HOST_DEVICE inline double ema_rest(double decay, int64_t t) {
+  const double rest = 1 - decay, first = 9 / (10 + static_cast<double>(t));
+  return rest > first ? rest : first;
+}
+
 namespace cpu {
 
-/// d = g + l2 p;  m = momentum m + d;  p = shrink p - lr (nesterov ? d + momentum m : m).
+/// d = g + l2 p;  m = momentum m + d;  p = shrink p - rate lr (nesterov ? d + momentum m : m).
 /// The tensors lie in host memory, what they point to on the device. All in one launch.
-/// Without momentum m may be null, and p = shrink p - lr d.
+/// Without momentum m may be null, and p = shrink p - rate lr d.
 template <class T>
 void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate);
 
 /// d = g + l2 p;  m += rest1 (d - m);  v = beta2 v + rest2 d^2;
-/// p = shrink p - step_size m / (scale2 sqrt(v) + eps).
+/// p = shrink p - rate step_size m / (scale2 sqrt(v) + eps).
 /// Source: Kingma and Ba, "Adam", ICLR 2015; `shrink`: Loshchilov and Hutter, "Decoupled weight
 /// decay regularization", ICLR 2019; eps outside the root and the order of operations as in
 /// PyTorch.
 template <class T>
 void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate);
+
+/// p += ema_rest(decay, t) (g - p), where p is the running average of a parameter and g that
+/// parameter, t the steps taken with this one; m, v, l2, shrink and rate are not used.
+template <class T>
+void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate);
 
 }  // namespace cpu
 
@@ -82,6 +96,8 @@ template <class T>
 void sgd(std::span<const OptimTensor<T>> tensors, const SgdStep<T>& step, const StepGate& gate);
 template <class T>
 void adam(std::span<const OptimTensor<T>> tensors, const AdamStep<T>& step, const StepGate& gate);
+template <class T>
+void ema(std::span<const OptimTensor<T>> tensors, double decay, const StepGate& gate);
 
 }  // namespace cuda
 }  // namespace minnow

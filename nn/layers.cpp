@@ -20,8 +20,9 @@ Parameter decayed(Tensor value) {
   return {.name = "", .value = std::move(value), .trainable = true, .decay = true};
 }
 
-Parameter untrained(Tensor value) {
-  return {.name = "", .value = std::move(value), .trainable = false, .decay = false};
+Parameter statistic(Tensor value) {
+  return {
+      .name = "", .value = std::move(value), .trainable = false, .statistic = true, .decay = false};
 }
 
 }  // namespace
@@ -89,8 +90,8 @@ void GroupNorm::collect(const std::string& prefix, Parameters& into) {
 BatchNorm::BatchNorm(int64_t channels, Init& init, const BatchNormOptions& options)
     : weight(undecayed(init.constant({channels}, 1))),
       bias(undecayed(init.constant({channels}, 0))),
-      running_mean(untrained(init.constant({channels}, 0))),
-      running_var(untrained(init.constant({channels}, 1))),
+      running_mean(statistic(init.constant({channels}, 0))),
+      running_var(statistic(init.constant({channels}, 1))),
       options_(options) {}
 
 void BatchNorm::collect(const std::string& prefix, Parameters& into) {

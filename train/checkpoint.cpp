@@ -14,6 +14,7 @@ using Metadata = std::map<std::string, std::string>;
 // Names in the file. No parameter has a slash in its name, so that the two kinds of tensors stay
 // apart.
 const std::string optimizer_prefix = "optimizer/";
+const std::string average_prefix = "ema/";
 const std::string thresholds_name = "clip/thresholds";
 const std::string state_key = "minnow.checkpoint";
 const std::string config_key = "minnow.config";
@@ -76,6 +77,9 @@ std::vector<NamedTensor> tensors_of(const Checkpoint& checkpoint) {
   for (const auto& [name, tensor] : checkpoint.optimizer) {
     tensors.push_back({optimizer_prefix + name, tensor});
   }
+  for (const auto& [name, tensor] : checkpoint.average) {
+    tensors.push_back({average_prefix + name, tensor});
+  }
   const auto& thresholds = checkpoint.clip_thresholds;
   tensors.push_back(
       {thresholds_name, Tensor::from(thresholds, {static_cast<int64_t>(thresholds.size())})});
@@ -130,6 +134,8 @@ Checkpoint to_checkpoint(SafetensorsFile file, const std::string& where) {
   for (auto& [name, tensor] : file.tensors) {
     if (name.starts_with(optimizer_prefix)) {
       checkpoint.optimizer.push_back({name.substr(optimizer_prefix.size()), tensor});
+    } else if (name.starts_with(average_prefix)) {
+      checkpoint.average.push_back({name.substr(average_prefix.size()), tensor});
     } else if (name == thresholds_name) {
       checkpoint.clip_thresholds = tensor.to_vector<double>();
     } else {
@@ -137,6 +143,15 @@ Checkpoint to_checkpoint(SafetensorsFile file, const std::string& where) {
     }
   }
   return checkpoint;
+}
+
+/// In the place of the parameters of these names; a frozen one has no average.
+void put_averages(const std::vector<NamedTensor>& averages, std::vector<NamedTensor>& parameters) {
+  std::map<std::string, Tensor> by_name;
+  for (const auto& [name, tensor] : averages) by_name.emplace(name, tensor);
+  for (auto& [name, tensor] : parameters) {
+    if (const auto found = by_name.find(name); found != by_name.end()) tensor = found->second;
+  }
 }
 
 }  // namespace
@@ -160,10 +175,20 @@ Checkpoint load_checkpoint(const fs::path& path) {
   return to_checkpoint(load_safetensors(path), path.string());
 }
 
-SafetensorsFile load_weights(const fs::path& path) {
+SafetensorsFile load_weights(const fs::path& path, bool raw) {
   SafetensorsFile file = load_safetensors(path);
-  if (!is_checkpoint(file)) return file;
-  return {to_checkpoint(std::move(file), path.string()).parameters, {}};
+  std::vector<NamedTensor> averages;
+  if (is_checkpoint(file)) {
+    Checkpoint checkpoint = to_checkpoint(std::move(file), path.string());
+    file = {std::move(checkpoint.parameters), {}};
+    averages = std::move(checkpoint.average);
+  }
+  check(!raw || !averages.empty(),
+        "{}: holds one set of weights only; raw ones stand beside averages in checkpoints of runs "
+        "with train.ema",
+        path.string());
+  if (!raw) put_averages(averages, file.tensors);
+  return file;
 }
 
 }  // namespace minnow

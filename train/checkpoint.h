@@ -17,6 +17,7 @@ namespace minnow {
 struct Checkpoint {
   std::vector<NamedTensor> parameters = {};
   std::vector<NamedTensor> optimizer = {};   ///< Optimizer::state()
+  std::vector<NamedTensor> average = {};     ///< WeightAverage::state(); empty: there is none
   std::vector<double> clip_thresholds = {};  ///< ClipState::values()
   int64_t step = 0;                          ///< steps taken
   int64_t epoch = 0;
@@ -28,7 +29,8 @@ struct Checkpoint {
 
 /// Writes one safetensors file, atomically: the old file or the new one is there, whatever happens.
 /// Parameters keep their names in it, so that other programs find them; the optimizer's tensors are
-/// called "optimizer/NAME". Makes the folder where it is missing. RunError where the disk refuses.
+/// called "optimizer/NAME", averaged weights "ema/NAME". Makes the folder where it is missing.
+/// RunError where the disk refuses.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
 /// Reads it back to the bit; the tensors come in an order of their own. Error that names the file
@@ -36,9 +38,10 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
 /// content.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
 
-/// The weights in a file, for evaluation or a start from them: the parameters of a checkpoint, or
-/// everything in any other safetensors file.
-SafetensorsFile load_weights(const std::filesystem::path& path);
+/// The weights in a file, for evaluation or a start from them: the parameters of a checkpoint,
+/// averaged where it holds averages, or everything in any other safetensors file. With `raw`, the
+/// parameters beside the averages; Error where there are no averages to tell them from.
+SafetensorsFile load_weights(const std::filesystem::path& path, bool raw = false);
 
 /// RUN_DIR/checkpoints/step-00001200.safetensors
 std::filesystem::path checkpoint_path(const std::filesystem::path& run_dir, int64_t step);

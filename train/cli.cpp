@@ -17,7 +17,8 @@ struct Request {
   std::string source;
   std::string output;
   std::string topic;
-  bool json = false;
+  EvalOptions eval;
+  PredictOptions predict;
 };
 
 CLI::App* add_train(CLI::App& app, Request& request) {
@@ -45,7 +46,13 @@ CLI::App* add_eval(CLI::App& app, Request& request) {
       ->required();
   eval->add_option("arguments", request.arguments, kRecipeHelp)
       ->type_name("[RECIPE.toml] [KEY=VALUE...]");
-  eval->add_flag("--json", request.json, "print one JSON object");
+  eval->add_flag("--json", request.eval.json, "print one JSON object");
+  eval->add_flag("--raw", request.eval.raw,
+                 "of a run with train.ema: the weights themselves, not their averages");
+  eval->add_flag("--classes", request.eval.classes, "count and accuracy of every class, too");
+  eval->add_option("--confusion", request.eval.confusion,
+                   "write how many pictures of each class (rows) are taken for which (columns)")
+      ->type_name("FILE.tsv|FILE.json");
   eval->footer(
       "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
       "`minnow train --help` lists the keys.");
@@ -61,11 +68,32 @@ CLI::App* add_report(CLI::App& app, Request& request) {
       ->type_name("FILE");
   report->footer(
       "Curves, norms of the gradients and, with log.norms=true clip.micro_batch=1, the examples "
-      "with "
-      "the\n"
-      "smallest and largest. `minnow train` writes the same at every evaluation, unless "
+      "with the\nsmallest and largest. `minnow train` writes the same at every evaluation, unless "
       "log.report=false.");
   return report;
+}
+
+CLI::App* add_predict(CLI::App& app, Request& request) {
+  CLI::App* predict = app.add_subcommand("predict", "The most likely classes of pictures");
+  predict
+      ->add_option("model", request.source,
+                   "a run folder, a checkpoint, or a safetensors file that minnow wrote")
+      ->required();
+  predict->add_option("files", request.arguments, "pictures, JPEG or PNG")
+      ->required()
+      ->type_name("FILE");
+  predict->add_option("--top", request.predict.top, "classes to print for each picture")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N")
+      ->capture_default_str();
+  predict->add_flag("--json", request.predict.json, "print one JSON object for each picture");
+  predict->footer(
+      "Pictures are resized and cropped as imagefolder does. One that cannot be read is named on "
+      "stderr, the\nothers are done, and the exit status is 2. Averaged weights are used where "
+      "there are some.\n"
+      "\nExample:\n"
+      "  minnow predict runs/mine photos/*.jpg --top 3");
+  return predict;
 }
 
 /// One line on stderr; where nobody can read it, the exit status still tells.
@@ -118,6 +146,7 @@ int run_program(int argc, const char* const* argv) {
   CLI::App* train = add_train(app, request);
   CLI::App* eval = add_eval(app, request);
   const CLI::App* draw = add_report(app, request);
+  CLI::App* predict = add_predict(app, request);
   CLI::App* demo = app.add_subcommand(
       "demo", "Train a small model with and without clipping, in about two minutes");
   demo->add_option("arguments", request.arguments, "settings that win over the demo's own")
@@ -138,7 +167,10 @@ int run_program(int argc, const char* const* argv) {
   }
   return report([&] {
     if (train->parsed()) return train_command(request.arguments);
-    if (eval->parsed()) return eval_command(request.source, request.arguments, request.json);
+    if (eval->parsed()) return eval_command(request.source, request.arguments, request.eval);
+    if (predict->parsed()) {
+      return predict_command(request.source, request.arguments, request.predict);
+    }
     if (draw->parsed()) return report_command(request.source, request.output);
     if (demo->parsed()) return demo_command(request.arguments);
     if (info->parsed()) return info_command();

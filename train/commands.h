@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,24 @@ int run_program(int argc, const char* const* argv);
 
 /// [RECIPE.toml] [key=value...]
 int train_command(const std::vector<std::string>& arguments);
-/// `source`: a run folder, a checkpoint or a safetensors file; `json`: print one JSON object.
-int eval_command(const std::string& source, const std::vector<std::string>& arguments, bool json);
+struct EvalOptions {
+  bool json = false;      ///< print one JSON object
+  bool raw = false;       ///< the weights of a checkpoint themselves, not their averages
+  bool classes = false;   ///< print count and accuracy of every class, too
+  std::string confusion;  ///< file for the confusion matrix, .tsv or .json; empty: none
+};
+/// `source`: a run folder, a checkpoint or a safetensors file.
+int eval_command(const std::string& source, const std::vector<std::string>& arguments,
+                 const EvalOptions& options);
+struct PredictOptions {
+  int64_t top = 5;    ///< classes to print for each picture
+  bool json = false;  ///< print one JSON object for each picture
+};
+/// `source` as for eval_command; it must carry its configuration and the names of its classes. A
+/// picture that cannot be read is named on stderr and makes the exit status 2; the others are done
+/// all the same.
+int predict_command(const std::string& source, const std::vector<std::string>& files,
+                    const PredictOptions& options);
 /// Writes the report of a run folder into the file `output`; empty: report.html in the folder.
 int report_command(const std::string& run_dir, const std::string& output);
 /// [key=value...]

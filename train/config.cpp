@@ -348,6 +348,8 @@ void check_config(const Config& config) {
         config.data.set.name);
   check(!config.optim.nesterov || config.optim.momentum > 0,
         "optim.nesterov: needs optim.momentum above 0");
+  check(!config.init_new_head || !config.init_from.empty(),
+        "init.new_head: needs init.from; without it every weight is new");
   const int64_t model = config.model.vit.image, data = config.data.set.image_size;
   check(model == 0 || data == 0 || model == data, "model.image: {} does not fit data.image = {}",
         model, data);

@@ -45,6 +45,7 @@ struct Config {
     int64_t batch = 64, wave = 0;
     double label_smoothing = 0;
     double mixup = 0, cutmix = 0, mix_prob = 1, mix_switch = 0.5;
+    double ema = 0;
     int64_t eval_every = 1;
   } train;
 
@@ -61,6 +62,7 @@ struct Config {
   } clip;
 
   std::string init_from;
+  bool init_new_head = false;
 
   struct Run {
     std::string dir, save;
@@ -70,7 +72,7 @@ struct Config {
   } run;
 
   struct Log {
-    bool norms = false;
+    bool norms = false, grad_norm = false;
     int64_t every = 1;
     bool tensorboard = true, report = true;
   } log;

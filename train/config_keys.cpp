@@ -135,6 +135,9 @@ std::vector<Key> training_keys() {
       {"train.mix_prob", FIELD(train.mix_prob), share(), "chance that a micro-batch is mixed"},
       {"train.mix_switch", FIELD(train.mix_switch), share(),
        "chance of CutMix, where train.mixup and train.cutmix are on"},
+      {"train.ema", FIELD(train.ema), share_below_one(),
+       "decay d of averaged weights, which are evaluated and saved; 0: none. Update t takes min(d, "
+       "(1 + t) / (10 + t))"},
       {"train.eval_every", FIELD(train.eval_every), at_least(0),
        "epochs between evaluations on the test split; 0: never"},
       {"optim.name", FIELD(optim.name), one_of({"sgd", "adam", "adamw"}), "the optimizer"},
@@ -145,6 +148,12 @@ std::vector<Key> training_keys() {
       {"optim.nesterov", FIELD(optim.nesterov), any(), "sgd"},
       {"optim.betas", FIELD(betas), share_below_one(), "adam, adamw: decay of the two moments"},
       {"optim.eps", FIELD(optim.eps), above(0), "adam, adamw"},
+      {"optim.freeze", FIELD(optim.freeze), any(),
+       "prefixes of the names of weights that stay as they are, [\"patch_embed.\", \"blocks.0.\"]"},
+      {"optim.layer_decay",
+       FIELD(optim.layer_decay),
+       {.low = 0, .high = 1, .low_open = true},
+       "the learning rate of each layer / that of the layer after it; the head has optim.lr"},
       {"schedule.name", FIELD(schedule.name), one_of({"constant", "cosine", "inverse_sqrt"}),
        "of the learning rate"},
       {"schedule.warmup", FIELD(schedule.warmup), at_least(0), "steps of linear growth"},
@@ -181,7 +190,10 @@ std::vector<Key> clip_keys() {
 
 std::vector<Key> run_keys() {
   return {
-      {"init.from", FIELD(init_from), any(), "safetensors file of the first weights"},
+      {"init.from", FIELD(init_from), any(),
+       "safetensors file of the first weights, or a checkpoint"},
+      {"init.new_head", FIELD(init_new_head), any(),
+       "take all but the classifier from init.from: for other classes"},
       {"run.dir", FIELD(run.dir), any(), "folder of the run; empty: a new one under runs/"},
       {"run.save", FIELD(run.save), any(), "safetensors file for the last weights"},
       {"run.resume", FIELD(run.resume), any(),
@@ -190,6 +202,8 @@ std::vector<Key> run_keys() {
        "steps between checkpoints; 0: after every epoch"},
       {"log.norms", FIELD(log.norms), any(),
        "record the norm and coefficient of every micro-batch"},
+      {"log.grad_norm", FIELD(log.grad_norm), any(),
+       "record the norm of the update, the (clipped) mean gradient, as grad_norm"},
       {"log.every", FIELD(log.every), at_least(1), "steps between records"},
       {"log.tensorboard", FIELD(log.tensorboard), any(), "write the records for TensorBoard, too"},
       {"log.report", FIELD(log.report), any(), "write report.html at every evaluation"},
@@ -275,15 +289,16 @@ std::string nearest_key(std::string_view name) {
 }
 
 std::string type_name(const Field& field) {
-  static const char* const names[] = {"an integer",       "an integer", "a number",
-                                      "true or false",    "a string",   "a list of integers",
-                                      "a list of numbers"};
+  static const char* const names[] = {"an integer",        "an integer",       "a number",
+                                      "true or false",     "a string",         "a list of integers",
+                                      "a list of numbers", "a list of strings"};
   return names[field.index()];
 }
 
 bool is_list(const Field& field) {
   return std::holds_alternative<std::vector<int64_t>*>(field) ||
-         std::holds_alternative<std::vector<double>*>(field);
+         std::holds_alternative<std::vector<double>*>(field) ||
+         std::holds_alternative<std::vector<std::string>*>(field);
 }
 
 void check_limits(const Key& key, const Field& field, const std::string& where) {
@@ -297,7 +312,7 @@ void check_limits(const Key& key, const Field& field, const std::string& where) 
         } else if constexpr (std::is_arithmetic_v<T>) {
           if constexpr (!std::is_same_v<T, bool>)
             check_number(key, static_cast<double>(*value), where);
-        } else {
+        } else if constexpr (!std::is_same_v<T, std::vector<std::string>>) {
           for (auto element : *value) check_number(key, static_cast<double>(element), where);
         }
       },

@@ -12,7 +12,7 @@ namespace minnow {
 
 /// The place of a key's value in a Config; its type is the type of the key.
 using Field = std::variant<int64_t*, uint64_t*, double*, bool*, std::string*, std::vector<int64_t>*,
-                           std::vector<double>*>;
+                           std::vector<double>*, std::vector<std::string>*>;
 
 /// What a value may be: a number in [low, high] (without the ends where `open`), or one of some
 /// names.

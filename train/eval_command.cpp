@@ -1,45 +1,48 @@
 #include <nlohmann/json.hpp>
 
 #include "train/commands.h"
+#include "train/confusion.h"
 #include "train/evaluate.h"
 #include "train/run_folder.h"
 #include "train/task.h"
 
 namespace minnow {
 
-int eval_command(const std::string& source, const std::vector<std::string>& arguments, bool json) {
+int eval_command(const std::string& source, const std::vector<std::string>& arguments,
+                 const EvalOptions& options) {
   const std::string weights = find_weights(source).string();
+  check_confusion_path(options.confusion);
   Config config;
   const std::string carried = config_in(weights);
   check(!carried.empty() || !arguments.empty(),
         "{}: says nothing about its model and data; give a recipe or key=value arguments", weights);
   apply_toml(config, carried, weights);
-  if (!cuda_problem()
-           .empty()) {  // a run of another machine's GPU can be measured here all the same
-    config.device = "auto";
-    config.precision = "f32";
-  }
+  fit_to_machine(config);
   apply_arguments(config, arguments);
   check_config(config);
   use_threads(config);
   const auto dataset = open_data(config, Split::test, false);
   resolve(config, *dataset);
   const auto model = make_model(config, *dataset);
-  load_model(*model, weights, *dataset);
+  load_model(*model, weights, *dataset, options.raw);
   model->to(compute_device(config));
   const Score score = evaluate(*model, config, dataset);
   for (const std::string& line : LeftOut(dataset).news()) fmt::print(stderr, "{}\n", line);
-  if (json) {
-    const nlohmann::json record{{"weights", weights},
-                                {"examples", score.examples},
-                                {"loss", score.loss},
-                                {"top1", score.top1},
-                                {"top5", score.top5}};
+  const auto& names = dataset->classes();
+  if (!options.confusion.empty()) save_confusion(options.confusion, score, names);
+  if (options.json) {
+    nlohmann::json record{{"weights", weights},
+                          {"examples", score.examples},
+                          {"loss", score.loss},
+                          {"top1", score.top1},
+                          {"top5", score.top5}};
+    if (options.classes) record["classes"] = class_records(score, names);
     fmt::print("{}\n", record.dump());
   } else {
     fmt::print("{}: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} % on {} test pictures of {}\n",
                weights, score.loss, 100 * score.top1, 100 * score.top5, score.examples,
                config.data.set.name);
+    if (options.classes) fmt::print("{}", class_table(score, names));
   }
   return 0;
 }

@@ -1,6 +1,7 @@
 #include "train/evaluate.h"
 
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "data/loader.h"
@@ -14,11 +15,27 @@ namespace {
 // Large enough for efficient products, small enough to need less memory than a training step.
 constexpr int64_t kBatch = 64;
 
+/// The label itself where its rank is 0, otherwise what stands before it.
+int64_t predicted(const float* logits, int64_t classes, int64_t label, int64_t rank) {
+  if (rank == 0) return label;
+  int64_t best = label == 0 ? 1 : 0;
+  for (int64_t c = best + 1; c < classes; ++c) {
+    const bool better =
+        logits[c] > logits[best] || (std::isnan(logits[c]) && !std::isnan(logits[best]));
+    if (c != label && better) best = c;
+  }
+  return best;
+}
+
 void add(const Batch& batch, const Tensor& logits, const Tensor& losses, Score& sums) {
   const int64_t classes = logits.dim(1);
+  sums.classes = classes;
+  sums.confusion.resize(static_cast<size_t>(classes * classes));
   for (int64_t i = 0; i < batch.size(); ++i) {
     const int64_t label = batch.labels.data<int64_t>()[i];
-    const int64_t rank = label_rank(logits.data<float>() + i * classes, classes, label);
+    const float* row = logits.data<float>() + i * classes;
+    const int64_t rank = label_rank(row, classes, label);
+    ++sums.confusion[label * classes + predicted(row, classes, label, rank)];
     sums.loss += losses.data<float>()[i];
     sums.top1 += rank < 1 ? 1 : 0;
     sums.top5 += rank < 5 ? 1 : 0;
@@ -27,6 +44,11 @@ void add(const Batch& batch, const Tensor& logits, const Tensor& losses, Score& 
 }
 
 }  // namespace
+
+int64_t Score::count(int64_t label) const {
+  const auto row = confusion.begin() + label * classes;
+  return std::accumulate(row, row + classes, int64_t{0});
+}
 
 int64_t label_rank(const float* logits, int64_t classes, int64_t label) {
   const float own = logits[label];

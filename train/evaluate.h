@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "data/dataset.h"
 #include "nn/module.h"
@@ -15,6 +16,14 @@ struct Score {
   double top1 = 0;  ///< share of the examples whose label has the highest logit
   double top5 = 0;  ///< share of those whose label is among the five highest
   int64_t examples = 0;
+  int64_t classes = 0;  ///< K
+  /// [K, K] row-major: how many examples of the label `row` have the highest logit at `column`.
+  std::vector<int64_t> confusion = {};
+
+  int64_t confused(int64_t label, int64_t with) const { return confusion[label * classes + with]; }
+  /// Examples of a label, and those of them that top1 counts.
+  int64_t count(int64_t label) const;
+  int64_t correct(int64_t label) const { return confused(label, label); }
 };
 
 /// 0 where the label's logit is the highest of its row, 1 for the second, ... Among equals the

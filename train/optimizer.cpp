@@ -16,9 +16,12 @@ bool within(double value, double low, double high) {
 
 }  // namespace
 
-Optimizer::Optimizer(Parameters parameters, OptimizerConfig config)
-    : parameters_(std::move(parameters)), config_(std::move(config)) {
+Optimizer::Optimizer(Parameters parameters, OptimizerConfig config, std::vector<double> rates)
+    : parameters_(std::move(parameters)), config_(std::move(config)), rates_(std::move(rates)) {
   check_config();
+  if (rates_.empty()) rates_.assign(parameters_.size(), 1);
+  check(rates_.size() == parameters_.size(),
+        "optimizer: one rate for each of {} parameters; got {}", parameters_.size(), rates_.size());
   kind_ = config_.name == "sgd" ? Kind::sgd : config_.name == "adam" ? Kind::adam : Kind::adamw;
   const bool moments = kind_ != Kind::sgd;
   bool any = false;
@@ -93,13 +96,15 @@ void Optimizer::step_all(const std::vector<Tensor>& update, double lr, const uin
     const Tensor& value = parameters_[i]->value;
     const auto& [first, second] = moments_[i];
     const double decay = parameters_[i]->decay ? c.weight_decay : 0;
+    const double rate = rates_[i];
     tensors.push_back({.n = value.numel(),
                        .p = value.data<T>(),
                        .g = update[i].data<T>(),
                        .m = first.defined() ? first.data<T>() : nullptr,
                        .v = second.defined() ? second.data<T>() : nullptr,
                        .l2 = static_cast<T>(decoupled ? 0 : decay),
-                       .shrink = static_cast<T>(decoupled ? 1 - lr * decay : 1)});
+                       .shrink = static_cast<T>(decoupled ? 1 - lr * rate * decay : 1),
+                       .rate = static_cast<T>(rate)});
   }
   const StepGate gate{.skip = skip, .taken = taken_.data<int64_t>()};
   if (kind_ == Kind::sgd) {

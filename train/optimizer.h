@@ -20,18 +20,20 @@ struct OptimizerConfig {
   double beta1 = 0.9;     ///< of adam and adamw
   double beta2 = 0.999;
   double eps = 1e-8;
-  bool nesterov = false;  ///< of sgd
+  bool nesterov = false;                 ///< of sgd
+  std::vector<std::string> freeze = {};  ///< see freeze() in train/fine_tune.h
+  double layer_decay = 1;                ///< see layer_rates() there
 };
 
 /// SGD, Adam and AdamW with the arithmetic of PyTorch's optimizers of these names (no dampening, no
-/// AMSGrad). Weight decay holds only for parameters with `decay`. It comes after clipping: the
-/// clipped update is what `step` is given.
+/// AMSGrad). Weight decay holds only for parameters with `decay`. It comes after clipping, as do
+/// the rates: the clipped update is what `step` is given.
 class Optimizer {
  public:
   /// Keeps the addresses of the parameters, and state for those that are trainable now. Trainable
   /// parameters are all float32 or all float64. Error for an unknown name or a setting outside of
-  /// its range.
-  Optimizer(Parameters parameters, OptimizerConfig config);
+  /// its range. `rates`: for each parameter its learning rate / that of the step; empty: all 1.
+  Optimizer(Parameters parameters, OptimizerConfig config, std::vector<double> rates = {});
 
   /// Changes the parameters in place. `update` has one tensor for each parameter, of its shape and
   /// dtype; undefined for the frozen ones, which stay as they are.
@@ -68,6 +70,7 @@ class Optimizer {
   OptimizerConfig config_;
   Kind kind_;
   DType dtype_ = DType::float32;
+  std::vector<double> rates_;     // by parameter
   std::vector<bool> trained_;     // by parameter
   std::vector<Moments> moments_;  // by parameter
   Tensor taken_;  // [1] int64, on the device: only there it is known what is skipped

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 namespace minnow {
 
@@ -64,9 +65,16 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
   record["ids"] = first;
 }
 
-nlohmann::json eval_record(const RunPlace& place, const Score& score) {
-  return {{"kind", "eval"},     {"step", place.step}, {"epoch", place.epoch},
-          {"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms) {
+  const std::vector<double> squares = squared_norms.to_vector<double>();
+  record["grad_norm"] = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+}
+
+nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged) {
+  nlohmann::json record{{"kind", "eval"},     {"step", place.step}, {"epoch", place.epoch},
+                        {"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+  if (averaged) record["averaged"] = true;
+  return record;
 }
 
 }  // namespace minnow

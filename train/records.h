@@ -27,6 +27,9 @@ nlohmann::json step_record(const RunPlace& place, double loss, double lr, const 
 /// example; the id is that of its first example, of `ids` [B] int64 on the host.
 void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
                 const std::vector<bool>& marked, const Tensor& ids);
-nlohmann::json eval_record(const RunPlace& place, const Score& score);
+/// Adds `grad_norm`, from the squared norms [L] float64 of the parameters' updates, on the host.
+void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms);
+/// With `averaged`: true where it was the averaged weights that were measured.
+nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged);
 
 }  // namespace minnow

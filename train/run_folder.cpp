@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "engine/files.h"
 
@@ -12,12 +13,13 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string config_key = "minnow.config";
+const std::string notes_key = "minnow.data";
 
 /// Whether a change of the key would make the rest of a run belong to another run. How fast the
 /// data come is free.
 bool is_fixed(const std::string& key) {
   if (key == "data.workers" || key == "data.cache") return false;
-  return key == "seed" || key == "train.batch" || key == "optim.name" ||
+  return key == "seed" || key == "train.batch" || key == "optim.name" || key == "optim.freeze" ||
          key.starts_with("model.") || key.starts_with("data.");
 }
 
@@ -153,8 +155,40 @@ std::string config_in(const fs::path& weights) {
   return found == file.metadata.end() ? "" : found->second;
 }
 
-std::map<std::string, std::string> weights_metadata(const Config& config) {
-  return {{"format", "pt"}, {config_key, to_toml(config)}};  // other programs look for the format
+std::map<std::string, std::string> weights_metadata(const Config& config, const DataNotes& notes) {
+  return {{"format", "pt"},  // other programs look for it
+          {config_key, to_toml(config)},
+          {notes_key, to_json(notes)}};
+}
+
+DataNotes notes_on(const Dataset& dataset) {
+  return {dataset.classes(), dataset.get(0, 0).input.dim(0)};
+}
+
+std::string to_json(const DataNotes& notes) {
+  return nlohmann::json{{"classes", notes.classes}, {"channels", notes.channels}}.dump(
+      -1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::optional<DataNotes> notes_in(const fs::path& weights) {
+  const SafetensorsFile file = load_safetensors(weights);
+  for (const std::string& key : {notes_key, std::string("minnow.extra.") + kNotesKey}) {
+    const auto found = file.metadata.find(key);
+    if (found == file.metadata.end()) continue;
+    try {
+      const auto json = nlohmann::json::parse(found->second);
+      return DataNotes{json.at("classes"), json.at("channels")};
+    } catch (const nlohmann::json::exception& error) {
+      throw Error(fmt::format("{}: {} cannot be read: {}", weights.string(), key, error.what()));
+    }
+  }
+  return std::nullopt;
+}
+
+void fit_to_machine(Config& config) {
+  if (cuda_problem().empty()) return;
+  config.device = "auto";
+  config.precision = "f32";
 }
 
 fs::path find_weights(const fs::path& source) {

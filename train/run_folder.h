@@ -1,10 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "data/dataset.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 
@@ -31,10 +34,25 @@ void open_run_folder(Config& config, std::optional<int64_t> resumed_step);
 /// DIR/metrics.jsonl
 std::filesystem::path metrics_path(const std::filesystem::path& run_dir);
 
+/// What saved weights say of the data that they were trained on.
+struct DataNotes {
+  std::vector<std::string> classes;  ///< names, in the order of the logits
+  int64_t channels = 3;              ///< of a picture
+};
+DataNotes notes_on(const Dataset& dataset);
+std::string to_json(const DataNotes& notes);
+
 /// The configuration that a checkpoint or a file of weights carries; empty where it carries none.
 std::string config_in(const std::filesystem::path& weights);
-/// What goes into the metadata of saved weights, so that `config_in` finds it.
-std::map<std::string, std::string> weights_metadata(const Config& config);
+/// Likewise the notes; nothing where it carries none. Error where they cannot be read.
+std::optional<DataNotes> notes_in(const std::filesystem::path& weights);
+/// What goes into the metadata of saved weights, so that the two above find it.
+std::map<std::string, std::string> weights_metadata(const Config& config, const DataNotes& notes);
+/// Where a checkpoint has the notes, in Checkpoint::extra.
+inline constexpr const char* kNotesKey = "data";
+
+/// Makes `config`, of a run that may have had a GPU, one that this machine can compute.
+void fit_to_machine(Config& config);
 
 /// The newest checkpoint of a run folder, or the file itself. Error where there is none.
 std::filesystem::path find_weights(const std::filesystem::path& source);

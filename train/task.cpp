@@ -60,16 +60,20 @@ std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& datas
   return nn::make_model(model, config.seed);
 }
 
-void load_model(nn::Model& model, const std::string& path, const Dataset& dataset) {
-  const SafetensorsFile file = load_weights(path);
-  const Parameters parameters = model.parameters();
+void load_model(nn::Model& model, const std::string& path, const Dataset& dataset, bool raw) {
+  const SafetensorsFile file = load_weights(path, raw);
+  check_classes(model.parameters(), file, path, dataset);
+  load_parameters(model.parameters(), file, path);
+}
+
+void check_classes(const Parameters& parameters, const SafetensorsFile& file,
+                   const std::string& path, const Dataset& dataset, const std::string& hint) {
   // The classifier's bias comes last in every model's state dict.
   const Tensor* bias = file.find(parameters.back()->name);
   const int64_t classes = std::ssize(dataset.classes());
   check(bias == nullptr || bias->rank() != 1 || bias->dim(0) == classes,
-        "{}: its weights tell {} classes apart, but the data have {}", path,
-        bias == nullptr ? 0 : bias->numel(), classes);
-  load_parameters(parameters, file, path);
+        "{}: its weights tell {} classes apart, but the data have {}{}", path,
+        bias == nullptr ? 0 : bias->numel(), classes, hint);
 }
 
 std::string why_not_cuda(const Config& config) {

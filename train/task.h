@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "engine/safetensors.h"
 #include "nn/module.h"
 #include "train/config.h"
 
@@ -37,9 +38,15 @@ void resolve(Config& config, const Dataset& dataset);
 /// The model for the pictures and the classes of a data set; `config` is resolved.
 std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& dataset);
 
-/// Reads weights (a safetensors file or a checkpoint) into a model. One Error names all that does
-/// not fit; first of all another number of classes than the data have.
-void load_model(nn::Model& model, const std::string& path, const Dataset& dataset);
+/// Reads weights (a safetensors file or a checkpoint; `raw` as in load_weights) into a model. One
+/// Error names all that does not fit; first of all another number of classes than the data have.
+void load_model(nn::Model& model, const std::string& path, const Dataset& dataset,
+                bool raw = false);
+
+/// Error unless the classifier in `file`, where it has one of the model's name, has one logit for
+/// each class of the data; the message ends in `hint`.
+void check_classes(const Parameters& parameters, const SafetensorsFile& file,
+                   const std::string& path, const Dataset& dataset, const std::string& hint = "");
 
 /// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says
 /// why where config.device or config.precision can't be had. Also switches TF32 on or off.

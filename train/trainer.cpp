@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/group_sinks.h"
 #include "engine/machine.h"
 #include "engine/ops.h"
+#include "train/fine_tune.h"
 #include "train/interrupt.h"
 #include "train/mix.h"
 #include "train/run_folder.h"
@@ -47,10 +49,14 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   check(config_.train.batch <= train_->size(),
         "train.batch: {} examples, but the data set has only {}", config_.train.batch,
         train_->size());
+  notes_ = notes_on(*train_);
   model_ = make_model(config_, *train_);
   model_->to(device_);
   parameters_ = model_->parameters();
-  optimizer_ = std::make_unique<Optimizer>(parameters_, config_.optimizer());
+  freeze(parameters_, config_.optim.freeze);
+  optimizer_ = std::make_unique<Optimizer>(
+      parameters_, config_.optimizer(),
+      layer_rates(parameters_, config_.model.name, config_.optim.layer_decay));
   load_start(from);
   auto loader = std::make_unique<Loader>(
       train_, LoaderOptions{.batch = config_.train.batch,
@@ -67,16 +73,34 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
 
 void Trainer::load_start(const std::optional<Checkpoint>& from) {
   if (!from) {
-    if (!config_.init_from.empty()) load_model(*model_, config_.init_from, *train_);
+    start_from(parameters_, config_, *train_);
+    begin_average();  // of the weights that training starts from
     return;
   }
   load_parameters(parameters_, {from->parameters, {}}, "the checkpoint");
   optimizer_->load_state(from->optimizer);
+  begin_average();
+  if (average_) {
+    check(!from->average.empty(),
+          "train.ema: {}, but the run has gone {} steps without averaged weights; resume it with "
+          "train.ema=0, or begin another run with init.from",
+          config_.train.ema, from->step);
+    average_->load_state(from->average, "the checkpoint's averaged weights");
+  }
   clip_state_.set_values(from->clip_thresholds);
   step_ = from->step;
   epoch_ = from->epoch;
   batch_in_epoch_ = from->batch_in_epoch;
   resumed_ = true;
+}
+
+void Trainer::begin_average() {
+  const double decay = config_.train.ema;
+  if (decay > 0) average_ = std::make_unique<WeightAverage>(parameters_, decay);
+}
+
+std::vector<NamedTensor> Trainer::weights() const {
+  return average_ ? average_->weights() : parameter_tensors(parameters_);
 }
 
 std::string Trainer::summary() const {
@@ -130,8 +154,7 @@ Outcome Trainer::run() {
   }
   progress_->finish();
   const std::string& save = config_.run.save;
-  if (!save.empty())
-    save_safetensors(save, on_host(parameter_tensors(parameters_)), weights_metadata(config_));
+  if (!save.empty()) save_safetensors(save, on_host(weights()), weights_metadata(config_, notes_));
   return Outcome::finished;
 }
 
@@ -147,6 +170,7 @@ void Trainer::train_step() {
   const double lr = learning_rate(config_.schedule, config_.optim.lr, step_, total_steps_);
   PendingStep result = begin_gradient(fed.batch, groups);
   optimizer_->step(result.update, lr, result.groups.skipped());
+  if (average_) average_->update(result.groups.skipped());
   ++step_;
   Unread now{.place = {step_, epoch_ + 1},
              .lr = lr,
@@ -154,6 +178,8 @@ void Trainer::train_step() {
              .report = std::move(result.groups),
              .losses = HostCopy(result.losses),
              .ids = config_.log.norms ? HostCopy(fed.batch.ids) : HostCopy(),
+             .squares = config_.log.grad_norm ? HostCopy(squared_norms(result.update, device_))
+                                              : HostCopy(),
              .marked = std::move(fed.batch.marked),
              .staged = std::move(fed.staged),
              .start = start};
@@ -208,6 +234,7 @@ void Trainer::record(Unread& step, double loss, const GroupNorms& seen) {
   if (place.step % config_.log.every == 0 || place.step == total_steps_) {
     nlohmann::json line = step_record(place, loss, lr, seen, rate);
     if (config_.log.norms) add_groups(line, seen, groups, step.marked, step.ids.wait());
+    if (config_.log.grad_norm) add_grad_norm(line, step.squares.wait());
     log_->write(line);
   }
   if (seen.nonfinite > 0) {
@@ -233,16 +260,24 @@ bool Trainer::evaluation_due(bool epoch_done) const {
   return step_ == total_steps_ || (epoch_done && epoch_ % every == 0);
 }
 
+/// On the test split, with the averaged weights where there are some.
+Score Trainer::measure() {
+  std::optional<WeightAverage::InPlace> averaged;
+  if (average_) averaged.emplace(*average_);
+  return evaluate(*model_, config_, test_);
+}
+
 void Trainer::evaluate_now() {
   settle();
   const RunPlace place{step_, batch_in_epoch_ == 0 ? epoch_ : epoch_ + 1};
-  const Score score = evaluate(*model_, config_, test_);
+  const Score score = measure();
   if (!std::isfinite(score.loss))
     diverged(step_, "the loss on the test split is not a finite number");
   score_ = score;
-  log_->write(eval_record(place, score));
-  progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %",
-                              place.epoch, score.loss, 100 * score.top1, 100 * score.top5));
+  log_->write(eval_record(place, score, average_ != nullptr));
+  progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}",
+                              place.epoch, score.loss, 100 * score.top1, 100 * score.top5,
+                              average_ ? " (averaged weights)" : ""));
 }
 
 bool Trainer::checkpoint_due(bool epoch_done) const {
@@ -256,6 +291,7 @@ void Trainer::save_state() {
   checkpoint.parameters = on_host(parameter_tensors(parameters_));
   if (!all_finite(checkpoint.parameters)) diverged(step_, "the weights are not finite numbers");
   checkpoint.optimizer = on_host(optimizer_->state());
+  if (average_) checkpoint.average = on_host(average_->state());
   checkpoint.clip_thresholds = clip_state_.values();
   checkpoint.step = step_;
   checkpoint.epoch = epoch_;
@@ -263,6 +299,7 @@ void Trainer::save_state() {
   checkpoint.seed = config_.seed;
   checkpoint.config = to_toml(config_);
   log_->sync();  // a checkpoint has all records up to its step
+  checkpoint.extra[kNotesKey] = to_json(notes_);
   save_checkpoint(checkpoint_path(config_.run.dir, step_), checkpoint);
   prune_checkpoints(config_.run.dir);
 }

@@ -18,6 +18,7 @@
 #include "train/records.h"
 #include "train/run_log.h"
 #include "train/task.h"
+#include "train/weight_average.h"
 
 namespace minnow {
 
@@ -44,6 +45,8 @@ class Trainer {
   /// open.
   const Config& config() const { return config_; }
   const Parameters& parameters() const { return parameters_; }
+  /// What is evaluated and saved: the averaged weights with train.ema, otherwise the parameters.
+  std::vector<NamedTensor> weights() const;
   int64_t step() const { return step_; }
   int64_t total_steps() const { return total_steps_; }
   /// Of the last evaluation of this process.
@@ -53,12 +56,14 @@ class Trainer {
 
  private:
   void load_start(const std::optional<Checkpoint>& from);
+  void begin_average();
   void warn_about_data();
   Grouping grouping(int64_t examples) const;
   void train_step();
   PendingStep begin_gradient(const Batch& batch, const Grouping& groups);
   void settle();
   bool evaluation_due(bool epoch_done) const;
+  Score measure();
   void evaluate_now();
   bool checkpoint_due(bool epoch_done) const;
   void save_state();
@@ -75,6 +80,7 @@ class Trainer {
     GroupReport report;
     HostCopy losses;
     HostCopy ids;              // where log.norms wants them
+    HostCopy squares;          // of log.grad_norm
     std::vector<bool> marked;  // the examples of the batch
     Batch staged;              // see Feeder::Fed
     Clock::time_point start;
@@ -89,9 +95,11 @@ class Trainer {
   std::vector<LeftOut> left_out_;
   std::unique_ptr<nn::Model> model_;
   Parameters parameters_;
+  DataNotes notes_;
   Device device_ = Device::cpu();
   std::unique_ptr<Feeder> feeder_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<WeightAverage> average_;  // null where train.ema is 0
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<Progress> progress_;
 

@@ -27,6 +27,8 @@ Checkpoint example() {
                          {"cls_token", Tensor::full({}, 0.75, DType::bfloat16)}},
           .optimizer = {{"step", Tensor::from(std::vector<int64_t>{7}, {})},
                         {"head.weight.exp_avg", Tensor::full({1, 3}, 0.3)}},
+          .average = {{"step", Tensor::from(std::vector<int64_t>{6}, {})},
+                      {"head.weight", Tensor::full({1, 3}, 0.2)}},
           .clip_thresholds = {0.1, 1e-300, std::nan("7"), HUGE_VAL},
           .step = int64_t{1} << 40,
           .epoch = 3,
@@ -57,6 +59,7 @@ bool same(const Checkpoint& a, const Checkpoint& b) {
     return std::bit_cast<uint64_t>(s) == std::bit_cast<uint64_t>(t);
   };
   return same_bits(a.parameters, b.parameters) && same_bits(a.optimizer, b.optimizer) &&
+         same_bits(a.average, b.average) &&
          std::equal(x.begin(), x.end(), y.begin(), y.end(), same_double) && a.step == b.step &&
          a.epoch == b.epoch && a.batch_in_epoch == b.batch_in_epoch && a.seed == b.seed &&
          a.config == b.config && a.extra == b.extra;
@@ -89,11 +92,16 @@ TEST(Checkpoint, OtherProgramsFindTheParametersByName) {
   const TemporaryFolder folder;
   save_checkpoint(folder / "c", example());
   EXPECT_NE(load_safetensors(folder / "c").find("head.weight"), nullptr);
-  EXPECT_TRUE(same_bits(load_weights(folder / "c").tensors, example().parameters));
+  EXPECT_TRUE(same_bits(load_weights(folder / "c", true).tensors, example().parameters));
+  auto averaged = example().parameters;
+  averaged[0] = example().average[1];
+  EXPECT_TRUE(same_bits(load_weights(folder / "c").tensors, averaged));
 
   save_safetensors(folder / "w", example().parameters);
   EXPECT_TRUE(same_bits(load_weights(folder / "w").tensors, example().parameters));
   expect_error([&] { load_checkpoint(folder / "w"); }, {(folder / "w").string(), "no checkpoint"});
+  expect_error([&] { load_weights(folder / "w", true); },
+               {(folder / "w").string(), "one set of weights", "train.ema"});
 }
 
 TEST(Checkpoint, ATruncatedFileIsRefused) {

@@ -56,7 +56,7 @@ TEST(Cli, VersionHelpInfo) {
     EXPECT_EQ(help.status, 0);
     for (const Key& key : config_keys()) EXPECT_HAS(help.out, "  " + key.name + " = ");
   }
-  for (const char* name : {"train", "eval", "demo", "info", "help"}) {
+  for (const char* name : {"train", "eval", "predict", "demo", "info", "help"}) {
     EXPECT_HAS(run_minnow(folder.path(), {"help"}).out, name);
   }
   const Ended info = run_minnow(folder.path(), {"info"});
@@ -109,6 +109,31 @@ TEST(Cli, EvalRepeatsTheLastEvaluation) {
   const Ended text = run_minnow(folder.path(), {"eval", "w.safetensors", "data.test_size=10"});
   EXPECT_HAS(text.out, "top-1");
   EXPECT_HAS(text.out, "on 10 test pictures of shapes");
+}
+
+TEST(Cli, EvalTakesTheAveragesOrTheWeightsThemselves) {
+  const TemporaryFolder folder;
+  const Ended trained = run_minnow(
+      folder.path(), train({"train.epochs=2", "train.ema=0.9", "run.dir=r", "run.save=w"}));
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_HAS(trained.err, "averaged weights");
+  const Json expected = last_eval(folder / "r");
+  EXPECT_EQ(expected["averaged"], true);
+  const auto loss = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"eval", "--json"});
+    const Ended ended = run_minnow(folder.path(), arguments);
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    return Json::parse(ended.out)["loss"];
+  };
+  EXPECT_EQ(loss({"r"}), expected["loss"]);
+  EXPECT_EQ(loss({"w"}), expected["loss"]);
+  const Ended plain = run_minnow(folder.path(), train({"train.epochs=2", "run.dir=p"}));
+  ASSERT_EQ(plain.status, 0) << plain.err;
+  EXPECT_EQ(loss({"r", "--raw"}), last_eval(folder / "p")["loss"]);
+  EXPECT_NE(loss({"r"}), loss({"r", "--raw"}));
+  const Ended refused = run_minnow(folder.path(), {"eval", "w", "--raw"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_HAS(refused.err, "w: holds one set of weights");
 }
 
 TEST(Cli, ResumeExtendsARun) {

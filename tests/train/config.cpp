@@ -28,6 +28,7 @@ struct Changer {
   void operator()(double* value) const { *value = *value == 0.1 + 0.2 ? 0.7 : 0.1 + 0.2; }
   void operator()(std::vector<int64_t>* value) const { *value = {1, 22, 333}; }
   void operator()(std::vector<double>* value) const { *value = {1e-300, 1.0 / 3, 0.5}; }
+  void operator()(std::vector<std::string>* value) const { *value = {"blocks.0.", "a \"b\""}; }
   void operator()(std::string* value) const {
     *value = key.limits.names.empty()            ? "a 'b' \"c\" \\ \n é = ["
              : key.limits.names.back() == *value ? key.limits.names[0]

@@ -81,9 +81,12 @@ TEST_P(Resume, IsExact) {
   settings.insert(settings.end(), GetParam().settings.begin(), GetParam().settings.end());
   const auto whole = train(settings, folder / "run");
   const std::vector<Json> all = records(folder / "run");
-  ASSERT_TRUE(fs::remove(checkpoint_path(folder / "run", 8)));
+  const fs::path last = checkpoint_path(folder / "run", 8);
+  const auto average = load_checkpoint(last).average;
+  ASSERT_TRUE(fs::remove(last));
   settings.push_back("run.resume=true");
   expect_same_bits(train(settings, folder / "run"), whole);
+  expect_same_bits(load_checkpoint(last).average, average);
   EXPECT_EQ(records(folder / "run"), all);
 }
 
@@ -103,21 +106,24 @@ INSTANTIATE_TEST_SUITE_P(
             "DeitMixed",
             {"data.augment=deit", "train.mixup=0.8", "train.cutmix=1", "clip.rule=min",
              "clip.micro_batch=4", "train.label_smoothing=0.1", "train.wave=12", "data.repeats=3"}},
+        ResumeCase{"Averaged", {"train.ema=0.9", "optim.lr=0.1"}},
         ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
     [](const auto& info) { return info.param.name; });
 
-// A step reads what the one before it has said of itself, its losses and its norms, and waits for
-// nothing else: the batch, the seeds, the random masks, the update and the optimizer included.
+// A step reads what the one before it has said of itself, its losses and two kinds of norms, and
+// waits for nothing else: the batch, the seeds, the random masks, the update and the optimizer
+// included.
 TEST(Trainer, WaitsForTheStepBeforeOnly) {
   const TemporaryFolder folder;
   const auto waits = [&](int64_t steps) {
     const int64_t before = host_waits();
     train(tiny_vit({fmt::format("train.steps={}", steps), "train.eval_every=0", "clip.rule=min",
-                    "run.checkpoint_every=100", "train.wave=7"}),
+                    "run.checkpoint_every=100", "train.wave=7", "train.ema=0.9",
+                    "log.grad_norm=true"}),
           folder / fmt::format("run{}", steps));
     return host_waits() - before;
   };
-  const int64_t a_step = test::test_device().is_cuda() ? 2 : 0;
+  const int64_t a_step = test::test_device().is_cuda() ? 3 : 0;
   EXPECT_EQ(waits(9) - waits(4), 5 * a_step);
 }
 
@@ -221,6 +227,34 @@ TEST(Trainer, RecordsHaveTheAgreedFields) {
   EXPECT_GT(marked, 0);
   EXPECT_LT(marked, steps * groups);
   EXPECT_EQ((batch + micro_batch - 1) / micro_batch, groups);
+}
+
+// A plain run knows the norm of its only group. Where micro-batches are rescaled, SGD with a rate
+// of 1 moves the weights by the update: each by what it is, but for the rounding of the new weight.
+TEST(Trainer, RecordsTheNormOfTheUpdate) {
+  const TemporaryFolder folder;
+  const auto with = [&](Settings more, const char* name) {
+    more.insert(more.begin(), {"optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0",
+                               "train.steps=1", "schedule.name=constant", "log.grad_norm=true"});
+    return train(tiny(std::move(more)), folder / name);
+  };
+  with({}, "plain");
+  const Json plain = records(folder / "plain").front();
+  EXPECT_EQ(plain["grad_norm"], plain["norm_mean"]);
+  const auto end = with({"clip.rule=min", "clip.micro_batch=4", "optim.lr=1.0"}, "clipped");
+  const auto start = with({"clip.rule=min", "clip.micro_batch=4", "optim.lr=0.0"}, "start");
+  double square = 0, rounding = 0;
+  for (size_t l = 0; l < end.size(); ++l) {
+    const auto a = test::on_cpu(start[l].tensor).to_vector<float>(),
+               b = test::on_cpu(end[l].tensor).to_vector<float>();
+    for (size_t i = 0; i < a.size(); ++i) {
+      square += std::pow(double{a[i]} - double{b[i]}, 2);
+      rounding += std::pow(0x1p-24 * std::abs(b[i]), 2);
+    }
+  }
+  const Json record = records(folder / "clipped").front();
+  EXPECT_NEAR(record["grad_norm"], std::sqrt(square), 1.1 * std::sqrt(rounding));
+  EXPECT_LT(record["grad_norm"], record["norm_mean"]);  // no rescaled gradient is longer than rho
 }
 
 TEST(Trainer, MarksNoneOrAll) {
