@@ -90,14 +90,14 @@ void read_checkpoint(Bytes input) {
   require(checkpoint.step == again.step && checkpoint.config == again.config, "the rest survives");
 }
 
-/// Looks at every example, all of which must be in order.
+/// Looks at every example, at the ends of its pixels too.
 void read_all(const Dataset& dataset) {
   for (int64_t i = 0; i < dataset.size(); ++i) {
     const Example example = dataset.get(i, 0);
     require(example.label >= 0 && example.label < std::ssize(dataset.classes()), "labels in range");
     require(example.input.rank() == 3 && example.input.numel() > 0, "an example is a picture");
-    const auto* pixels = example.input.data<uint8_t>();
-    std::vector<uint8_t>(pixels, pixels + example.input.numel());  // all of them can be read
+    const volatile uint8_t* pixels = example.input.data<uint8_t>();
+    for (const int64_t at : {int64_t{0}, example.input.numel() - 1}) (void)pixels[at];
   }
 }
 
