@@ -11,7 +11,6 @@
 #include "train/fine_tune.h"
 #include "train/interrupt.h"
 #include "train/mix.h"
-#include "train/run_folder.h"
 #include "train/schedule.h"
 
 namespace minnow {

@@ -16,6 +16,7 @@
 #include "train/optimizer.h"
 #include "train/progress.h"
 #include "train/records.h"
+#include "train/run_folder.h"
 #include "train/run_log.h"
 #include "train/task.h"
 #include "train/weight_average.h"
