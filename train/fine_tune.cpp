@@ -47,6 +47,21 @@ void fit_positions(const Parameters& parameters, SafetensorsFile& file, const st
   }
 }
 
+/// What of a name is that of its block, "layer1.0." of "layer1.0.bn2.weight" and
+/// "stages.0.blocks.1." of "stages.0.blocks.1.mlp.fc1.bias", or of its module outside of a block.
+std::string block_of(const std::string& name) {
+  constexpr std::string_view blocks = "blocks.";
+  const size_t stage = name.find(blocks);
+  size_t begin = stage == std::string::npos ? 0 : stage + blocks.size();
+  for (size_t end; (end = name.find('.', begin)) != std::string::npos; begin = end + 1) {
+    const std::string_view part(name.data() + begin, end - begin);
+    if (part.find_first_not_of("0123456789") == std::string_view::npos) {
+      return name.substr(0, end + 1);
+    }
+  }
+  return module_of(name);
+}
+
 /// Which layer of a vit a parameter belongs to; `last` that of the head.
 int64_t vit_layer(const std::string& name, int64_t last) {
   constexpr std::string_view blocks = "blocks.";
@@ -63,11 +78,8 @@ std::vector<int64_t> layers_of(const Parameters& parameters, std::string_view mo
     for (size_t i = 0; i < layers.size(); ++i) layers[i] = vit_layer(parameters[i]->name, last);
     return layers;
   }
-  check(model == "mlp" || model == "convnet",
-        "optim.layer_decay: the layers of vit, mlp and convnet are known; got model.name = {}",
-        model);
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const bool next = i > 0 && module_of(parameters[i]->name) != module_of(parameters[i - 1]->name);
+    const bool next = i > 0 && block_of(parameters[i]->name) != block_of(parameters[i - 1]->name);
     layers.push_back(i == 0 ? 0 : layers.back() + (next ? 1 : 0));
   }
   return layers;

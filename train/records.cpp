@@ -70,10 +70,17 @@ void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms) {
   record["grad_norm"] = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
-nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged) {
+nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged,
+                           const std::vector<std::string>& classes) {
   nlohmann::json record{{"kind", "eval"},     {"step", place.step}, {"epoch", place.epoch},
                         {"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
   if (averaged) record["averaged"] = true;
+  constexpr size_t most = 100;  // classes: a matrix of a thousand would outweigh all other records
+  if (classes.size() > most) return record;
+  record["classes"] = classes;
+  for (auto row = score.confusion.begin(); row != score.confusion.end(); row += score.classes) {
+    record["confusion"].push_back(std::vector<int64_t>(row, row + score.classes));
+  }
   return record;
 }
 

@@ -273,7 +273,7 @@ void Trainer::evaluate_now() {
   if (!std::isfinite(score.loss))
     diverged(step_, "the loss on the test split is not a finite number");
   score_ = score;
-  log_->write(eval_record(place, score, average_ != nullptr));
+  log_->write(eval_record(place, score, average_ != nullptr, test_->classes()));
   progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}",
                               place.epoch, score.loss, 100 * score.top1, 100 * score.top5,
                               average_ ? " (averaged weights)" : ""));

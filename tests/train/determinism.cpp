@@ -100,8 +100,11 @@ class Recipe : public testing::TestWithParam<std::string> {
                                          "schedule.warmup=1",
                                          "clip.tau=32"};
     if (full.model.name == "vit") {
-      settings.insert(settings.end(), {"model.image=16", "model.dim=12", "model.depth=2"});
+      settings.insert(settings.end(), {"model.dim=12", "model.depth=2"});
+    } else {
+      settings.push_back("model.width=4");
     }
+    settings.push_back("model.image=16");
     if (full.data.set.name == "imagefolder") {
       write_pictures(folder / "pictures");
       settings.push_back("data.path=" + (folder / "pictures").string());

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "tests/device.h"
 #include "tests/expect_error.h"
@@ -121,8 +122,23 @@ TEST(FineTune, RatesOfTheLayers) {
       EXPECT_EQ(rate("norm2.bias"), 0.5);
       EXPECT_EQ(rate("head.bias"), 1);
     }
-    expect_error([&] { layer_rates(parameters, "lstm", 0.5); }, {"optim.layer_decay", "lstm"});
-    EXPECT_NO_THROW(layer_rates(parameters, "lstm", 1));
+  }
+}
+
+TEST(FineTune, BlocksOfResidualNetsAreLayers) {
+  nn::ModelConfig config{.name = "resnet20", .width = 4};
+  const auto model = nn::make_model(config, 1);
+  const Parameters parameters = model->parameters();
+  const auto rates = layer_rates(parameters, config.name, 0.5);
+  const std::map<std::string, int> layers = {
+      {"conv1.weight", 0},           {"bn1.bias", 1},
+      {"layer1.0.conv1.weight", 2},  {"layer1.0.bn2.weight", 2},
+      {"layer2.0.conv1.weight", 5},  {"layer2.0.downsample.1.bias", 5},
+      {"layer3.2.conv2.weight", 10}, {"fc.weight", 11}};
+  for (size_t i = 0; i < rates.size(); ++i) {
+    const auto found = layers.find(parameters[i]->name);
+    if (found == layers.end()) continue;
+    EXPECT_EQ(rates[i], std::ldexp(1.0, found->second - 11)) << found->first;
   }
 }
 
