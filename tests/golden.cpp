@@ -18,6 +18,18 @@ Tensor Golden::at(const std::string& name) const {
   return *found;
 }
 
+std::vector<std::string> Golden::cases_of(const std::string& family) const {
+  const std::string mark = ".dy";  // which every operation has
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : file_.tensors) {
+    if (name.starts_with(family + ".") && name.ends_with(mark)) {
+      names.push_back(name.substr(0, name.size() - mark.size()));
+    }
+  }
+  check(!names.empty(), "golden file {}: no cases of {}", name_, family);
+  return names;
+}
+
 double relative_error(const Tensor& actual, const Tensor& expected) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   if (!actual.defined() || actual.shape() != expected.shape()) return infinity;

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "engine/safetensors.h"
 
 namespace minnow::test {
 
-/// A file of tests/golden, whose make_golden.py says what is in it.
+/// A file of tests/golden, whose make_*.py says what is in it.
 class Golden {
  public:
   explicit Golden(const std::string& name);
@@ -14,6 +15,8 @@ class Golden {
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
   /// Throws Error naming the tensor where there is none.
   Tensor at(const std::string& name) const;
+  /// The operations FAMILY.NAME of the file, by these names; Error where there are none.
+  std::vector<std::string> cases_of(const std::string& family) const;
   const SafetensorsFile& file() const { return file_; }
 
  private:

@@ -1,7 +1,6 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <map>
 
 #include "engine/ops.h"
 #include "tests/golden.h"
@@ -68,18 +67,6 @@ void compare(const Case& c) {
   compare(c, DType::float64);
 }
 
-/// Names NAME of all cases FAMILY.NAME in the file.
-std::vector<std::string> cases_of(const std::string& family) {
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : golden().file().tensors) {
-    if (name.starts_with(family + ".") && name.ends_with(".y")) {
-      names.push_back(name.substr(0, name.size() - 2));
-    }
-  }
-  check(!names.empty(), "no golden cases of {}", family);
-  return names;
-}
-
 TEST(GoldenOps, Gelu) {
   compare({"gelu_erf", [](const Var& x, const auto&) { return gelu(x); }, 1});
   compare({"gelu_tanh", [](const Var& x, const auto&) { return gelu_tanh(x); }, 1});
@@ -93,7 +80,7 @@ TEST(GoldenOps, Layernorm) {
 }
 
 TEST(GoldenOps, Groupnorm) {
-  for (const std::string& name : cases_of("groupnorm")) {
+  for (const std::string& name : golden().cases_of("groupnorm")) {
     const int64_t groups = attribute(name, 0);
     const auto op = [&](const Var& x, const ParameterRefs& p) {
       return groupnorm(x, groups, p[0], p[1], 1e-5);
@@ -103,7 +90,7 @@ TEST(GoldenOps, Groupnorm) {
 }
 
 TEST(GoldenOps, Attention) {
-  for (const std::string& name : cases_of("attention")) {
+  for (const std::string& name : golden().cases_of("attention")) {
     const int64_t heads = attribute(name, 0);
     AttentionOptions options;
     options.causal = name.ends_with("causal");
@@ -117,7 +104,7 @@ TEST(GoldenOps, Attention) {
 }
 
 TEST(GoldenOps, CrossEntropy) {
-  for (const std::string& name : cases_of("cross_entropy")) {
+  for (const std::string& name : golden().cases_of("cross_entropy")) {
     const double smoothing = static_cast<double>(attribute(name, 0)) / 100;
     const auto op = [&](const Var& x, const ParameterRefs&) {
       const bool labels = golden().has(name + ".labels");
@@ -130,7 +117,7 @@ TEST(GoldenOps, CrossEntropy) {
 }
 
 TEST(GoldenOps, Conv2d) {
-  for (const std::string& name : cases_of("conv2d")) {
+  for (const std::string& name : golden().cases_of("conv2d")) {
     const Conv2dOptions options{attribute(name, 0), attribute(name, 1), attribute(name, 2),
                                 attribute(name, 3)};
     const auto op = [&](const Var& x, const ParameterRefs& p) {
@@ -142,12 +129,12 @@ TEST(GoldenOps, Conv2d) {
 }
 
 TEST(GoldenOps, Pooling) {
-  for (const std::string& name : cases_of("max_pool")) {
+  for (const std::string& name : golden().cases_of("max_pool")) {
     const Pool2dOptions options{attribute(name, 0), attribute(name, 1), attribute(name, 2)};
     const auto op = [&](const Var& x, const ParameterRefs&) { return max_pool2d(x, options); };
     compare({name, op, 9});
   }
-  for (const std::string& name : cases_of("avg_pool")) {
+  for (const std::string& name : golden().cases_of("avg_pool")) {
     const Pool2dOptions options{attribute(name, 0), attribute(name, 1), attribute(name, 2)};
     const auto op = [&](const Var& x, const ParameterRefs&) { return avg_pool2d(x, options); };
     compare({name, op, 9});

@@ -1,4 +1,5 @@
-"""Writes the golden files that the C++ tests compare with: what PyTorch computes, in float64.
+"""Writes the golden files that tests/golden_ops.cpp, tests/golden_models.cpp and tests/engine/safetensors.cpp compare
+with: what PyTorch computes, in float64.
 
     python tests/golden/make_golden.py [FOLDER]        (default: the folder of this script)
 

@@ -1,5 +1,5 @@
-"""Writes the golden files of the residual nets, ConvNeXt and the ViT's options: torchvision's and timm's own layers in
-float64, at small widths.
+"""Writes the golden files of the residual nets, ConvNeXt and the ViT's options, which tests/golden_models.cpp compares
+with: torchvision's and timm's own layers in float64, at small widths.
 
     python tests/golden/make_model_golden.py [FOLDER]        (default: the folder of this script)
 
