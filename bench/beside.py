@@ -2,6 +2,8 @@
 """Time bench_step and a PyTorch program of the same work in turn, and print ours beside theirs.
 
     python3 bench/beside.py build/release/bench_step ../shared/peers/vit_step.py [--python PYTHON] [--rounds N]
+    python3 bench/beside.py build/release/bench_step bench/resnet_step.py --model resnet20_group \\
+        --rows plain,loop,vmap,opacus
 
 The peer is any program that takes --rows, --rounds, --batch, --image, --micro and --device and prints one JSON line a
 row with "row" and "ms" (median). Both get the whole machine, one after the other, N times; every figure is the median
@@ -14,8 +16,9 @@ import statistics
 import subprocess
 
 
-def ours(program, image, device):
-    command = [program, f"--benchmark_filter=^step/B:64/image:{image}/b:(0|1|8)/wave:0", "--benchmark_format=json"]
+def ours(program, model, image, device):
+    command = [program, f"--benchmark_filter=^step/{model}/B:64/image:{image}/b:(0|1|8)/wave:0",
+               "--benchmark_format=json"]
     environment = {**os.environ, "MINNOW_TEST_DEVICE": device}
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     names = {"b:0": "minnow plain", "b:8": "minnow clipped b=8", "b:1": "minnow clipped b=1"}
@@ -47,7 +50,7 @@ def place(device):
 
 
 def both(a):
-    return {**ours(a.program, a.image, a.device), **theirs(a.python, a.peer, a.image, a.device, a.rows)}
+    return {**ours(a.program, a.model, a.image, a.device), **theirs(a.python, a.peer, a.image, a.device, a.rows)}
 
 
 def main():
@@ -57,7 +60,8 @@ def main():
     parser.add_argument("--python", default="python3", help="the interpreter that has PyTorch")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where both run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--image", type=int, default=32, help="side of the pictures: 32 (65 tokens) or 56 (197)")
+    parser.add_argument("--model", default="vit", help="as bench_step names it: vit, resnet20_group or resnet20_batch")
+    parser.add_argument("--image", type=int, default=32, help="side of the pictures: 32, or 56 of the vit")
     parser.add_argument("--rows", default="plain,loop,vmap,opacus,ghost", help="rows of the peer")
     a = parser.parse_args()
     times, extra = {}, {}
@@ -66,7 +70,7 @@ def main():
             times.setdefault(name, []).append(row["ms"])
             extra.setdefault(name, []).append((row.get("ratio"), row.get("memory")))
     plain = statistics.median(times["peer plain"])
-    print(f"{place(a.device)}, B 64, {a.image}x{a.image} pictures in patches of 4, {a.rounds} rounds in turn")
+    print(f"{a.model}, {place(a.device)}, B 64, {a.image}x{a.image} pictures, {a.rounds} rounds in turn")
     print(f"{'':22}{'ms':>9}{'/ own plain':>13}{'/ peer plain':>14}{'memory':>9}")
     for name, values in times.items():
         ms = statistics.median(values)

@@ -106,7 +106,7 @@ bool add_range_by_library(const Problem<T>& p, int64_t begin, int64_t end, const
 template <class T>
 void add_range(const Problem<T>& p, int64_t begin, int64_t end, const T* factor, Wide<T> beta,
                T* sum) {
-  if (omp_in_parallel() && add_range_by_library(p, begin, end, factor, beta, sum)) return;
+  if (add_range_by_library(p, begin, end, factor, beta, sum)) return;
   std::vector<T> scratch;
   bool untouched = true;
   for (int64_t e = begin; e < end; ++e) {
