@@ -13,9 +13,9 @@ struct Parameter {
   std::string name;
   Tensor value;
   bool trainable = true;  ///< a frozen parameter has no gradient and no share in any norm
+  bool decay = true;      ///< whether weight decay applies: not to biases, norms, tokens, positions
   /// Moved by forward passes in training, as a running mean is, and then never trainable.
   bool statistic = false;
-  bool decay = true;  ///< whether weight decay applies: not to biases, norms, tokens, positions
 };
 
 /// The parameters of a model in the order of its state dict.

@@ -98,7 +98,7 @@ std::vector<Key> data_keys() {
        "crop_flip, deit: pixels added on every side before the crop"},
       {"data.crop", FIELD(data.crop), one_of({"auto", "pad", "resized"}),
        "deit: padded, or a part of random area and shape; auto: the former up to 64 pixels"},
-      {"data.randaug_ops", FIELD(data.randaug_ops), between(0, 14),
+      {"data.randaug_ops", FIELD(data.randaug_ops), between(0, 100),
        "deit: operations of RandAugment per picture"},
       {"data.randaug_magnitude", FIELD(data.randaug_magnitude), between(0, kStrengths - 1),
        "deit: their strength, of 0 .. 30"},

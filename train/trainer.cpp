@@ -116,6 +116,7 @@ void Trainer::warn_about_data() {
 }
 
 Outcome Trainer::run() {
+  const InterruptGuard guard;
   open_run_folder(config_, resumed_ ? std::optional(step_) : std::nullopt);
   progress_ = std::make_unique<Progress>(total_steps_);
   log_ = std::make_unique<RunLog>(config_, resumed_, step_ + 1, train_,
@@ -128,7 +129,6 @@ Outcome Trainer::run() {
     progress_->line("device: cpu, because: " + why);
   }
   warn_about_data();
-  const InterruptGuard guard;
   if (step_ < total_steps_) feeder_->start_epoch(epoch_, batch_in_epoch_);
   while (step_ < total_steps_) {
     try {

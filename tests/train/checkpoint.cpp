@@ -289,5 +289,15 @@ TEST(Weights, OneErrorListsAllThatDoesNotFit) {
   EXPECT_EQ(good.value.to_vector<float>(), (std::vector<float>{5, 5}));
 }
 
+TEST(Weights, PyTorchsCountOfBatchesIsPassedOver) {
+  Parameter mean = parameter("bn1.running_mean", Tensor::zeros({2}));
+  load_parameters({&mean},
+                  {{{"bn1.running_mean", Tensor::full({2}, 3)},
+                    {"bn1.num_batches_tracked", Tensor::zeros({}, DType::int64)}},
+                   {}},
+                  "resnet.safetensors");
+  EXPECT_EQ(mean.value.to_vector<float>(), (std::vector<float>{3, 3}));
+}
+
 }  // namespace
 }  // namespace minnow

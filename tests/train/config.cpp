@@ -194,6 +194,28 @@ TEST(Config, RulesBetweenKeys) {
   fails({"optim.nesterov=true", "optim.momentum=0"}, {"optim.nesterov", "optim.momentum"});
 }
 
+TEST(Config, BatchNormNeedsWholeMicroBatches) {
+  const auto checked = [](std::vector<std::string> settings) {
+    settings.insert(settings.begin(), "model.name=resnet20");
+    check_config(with(settings));
+  };
+  expect_error(
+      [&] {
+        checked({"model.batchnorm=refuse", "clip.rule=min"});
+      },
+      {"model.batchnorm", "refuse", "clip.rule", "min", "model.norm=group"});
+  expect_error([&] { checked({"train.wave=16"}); }, {"train.wave: 16", "64 of train.batch"});
+  expect_error(
+      [&] {
+        checked({"train.wave=4", "clip.rule=min", "clip.micro_batch=8"});
+      },
+      {"train.wave: 4", "8 of clip.micro_batch"});
+  EXPECT_NO_THROW(checked({"model.batchnorm=refuse"}));  // plain training
+  EXPECT_NO_THROW(checked({"train.wave=16", "clip.rule=min", "clip.micro_batch=8"}));
+  EXPECT_NO_THROW(checked({"train.wave=16", "model.norm=group"}));
+  EXPECT_NO_THROW(checked({"train.wave=4", "model.batchnorm=frozen", "clip.rule=min"}));
+}
+
 TEST(Config, ArgumentsAreARecipeAndOverridesThatWin) {
   const TemporaryFolder folder;
   const std::string recipe = folder / "a=b.toml";

@@ -106,6 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
             "DeitMixed",
             {"data.augment=deit", "train.mixup=0.8", "train.cutmix=1", "clip.rule=min",
              "clip.micro_batch=4", "train.label_smoothing=0.1", "train.wave=12", "data.repeats=3"}},
+        ResumeCase{"BatchNorm",
+                   {"model.name=resnet20", "model.width=4", "clip.rule=min", "clip.micro_batch=8",
+                    "train.ema=0.9"}},
         ResumeCase{"Averaged", {"train.ema=0.9", "optim.lr=0.1"}},
         ResumeCase{"TwoWorkersWaves", {"clip.rule=min", "data.workers=2", "train.wave=7"}}),
     [](const auto& info) { return info.param.name; });
@@ -198,7 +201,14 @@ TEST(Trainer, RecordsHaveTheAgreedFields) {
   for (std::string line; std::getline(file, line);) {
     const Json record = Json::parse(line);
     if (record["kind"] == "eval") {
-      EXPECT_EQ(record.size(), 6u);
+      EXPECT_EQ(record.size(), 8u);
+      EXPECT_EQ(record["classes"].size(), 10u);
+      ASSERT_EQ(record["confusion"].size(), 10u);
+      int64_t pictures = 0;
+      for (const Json& row : record["confusion"]) {
+        for (const Json& count : row) pictures += count.get<int64_t>();
+      }
+      EXPECT_EQ(pictures, 40);
       EXPECT_EQ(record["epoch"], ++evals);
       EXPECT_EQ(record["step"], steps);
       for (const char* key : {"loss", "top1", "top5"}) EXPECT_TRUE(record[key].is_number()) << key;
