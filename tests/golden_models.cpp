@@ -186,21 +186,16 @@ TEST(GoldenNames, FullSizeModelsHaveTheTensorsOfTorchvisionAndTimm) {
   nn::ModelConfig large;
   large.vit.image = 224;
   large.vit.classes = 1000;
-  const auto with = [&](const std::string& name, int64_t dim = 192, int64_t heads = 3) {
+  const auto with = [&](const std::string& name) {
     nn::ModelConfig config = large;
     config.name = name;
     config.vit.patch = name == "vit" ? 16 : 4;
-    config.vit.dim = dim;
-    config.vit.heads = heads;
     return config;
   };
-  const std::map<std::string, nn::ModelConfig> models = {
-      {"resnet18", with("resnet18")},
-      {"resnet34", with("resnet34")},
-      {"resnet50", with("resnet50")},
-      {"deit_tiny_patch16_224", with("vit")},
-      {"deit_base_patch16_224", with("vit", 768, 12)},
-      {"convnext_tiny", with("convnext_tiny")}};
+  const std::map<std::string, nn::ModelConfig> models = {{"resnet18", with("resnet18")},
+                                                         {"resnet50", with("resnet50")},
+                                                         {"deit_tiny_patch16_224", with("vit")},
+                                                         {"convnext_tiny", with("convnext_tiny")}};
   ASSERT_EQ(expected.size(), models.size());
   for (const auto& [name, config] : models) {
     std::string got;
