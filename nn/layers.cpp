@@ -22,7 +22,7 @@ Parameter decayed(Tensor value) {
 
 Parameter statistic(Tensor value) {
   return {
-      .name = "", .value = std::move(value), .trainable = false, .statistic = true, .decay = false};
+      .name = "", .value = std::move(value), .trainable = false, .decay = false, .statistic = true};
 }
 
 }  // namespace
