@@ -60,7 +60,7 @@ def main():
     parser.add_argument("--python", default="python3", help="the interpreter that has PyTorch")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where both run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="vit", help="as bench_step names it: vit, resnet20_group or resnet20_batch")
+    parser.add_argument("--model", default="vit", help="as bench_step names it, and the peer computes it: vit or resnet20_group")
     parser.add_argument("--image", type=int, default=32, help="side of the pictures: 32, or 56 of the vit")
     parser.add_argument("--rows", default="plain,loop,vmap,opacus,ghost", help="rows of the peer")
     a = parser.parse_args()

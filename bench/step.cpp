@@ -55,6 +55,7 @@ class Trainer {
   /// b = 0: plain training.
   void step(int64_t b, int64_t wave, Cost& cost) {
     const auto loss = [this](Tape& tape, int64_t begin, int64_t end) {
+      tape.set_random({.seed = 1, .step = 0, .example_ids = {}, .training = true});
       const Var logits = model_->forward(tape.input(inputs_.slice(begin, end)));
       return cross_entropy(logits, labels_.slice(begin, end));
     };

@@ -143,6 +143,7 @@ void ImageFolder::hold_out(Split split) {
 
 void ImageFolder::check_files(int64_t threads) {
   std::vector<std::string> reasons(files_.size());
+  std::exception_ptr trouble;
   const int64_t row = 3 * size_ * size_;
   parallel_for(size(), threads, [&](int64_t i) {
     try {
@@ -151,10 +152,14 @@ void ImageFolder::check_files(int64_t threads) {
       } else {
         inspect_picture(file(i));
       }
-    } catch (const std::exception& failure) {
+    } catch (const Error& failure) {
       reasons[static_cast<size_t>(i)] = failure.what();
+    } catch (...) {  // no memory: the picture is not to blame
+      const std::lock_guard lock(mutex_);
+      trouble = std::current_exception();
     }
   });
+  if (trouble) std::rethrow_exception(trouble);
   std::vector<File> readable;
   for (size_t i = 0; i < files_.size(); ++i) {
     if (reasons[i].empty()) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <system_error>
@@ -26,12 +27,36 @@ std::filesystem::path directory_of(const std::filesystem::path& path) {
 
 constexpr std::string_view temporary_prefix = ".minnow-", temporary_suffix = ".tmp";
 
+/// Closes a file descriptor; one below 0 is none.
+struct Descriptor {
+  explicit Descriptor(int number) : number(number) {}
+  ~Descriptor() {
+    if (number >= 0) close(number);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  const int number;
+};
+
 /// A name that no other writer of this process uses, and short whatever the length of the final
 /// one.
 std::filesystem::path temporary_in(const std::filesystem::path& directory) {
   static std::atomic<unsigned> count = 0;
   return directory /
          fmt::format("{}{}-{}{}", temporary_prefix, getpid(), count++, temporary_suffix);
+}
+
+/// Whether temporary_in gives such names: .minnow-NUMBER-NUMBER.tmp.
+bool is_temporary(std::string_view name) {
+  if (!name.starts_with(temporary_prefix) || !name.ends_with(temporary_suffix)) return false;
+  name.remove_prefix(temporary_prefix.size());
+  name.remove_suffix(std::min(name.size(), temporary_suffix.size()));
+  const size_t dash = name.find('-');
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  return dash != std::string_view::npos && is_number(name.substr(0, dash)) &&
+         is_number(name.substr(dash + 1));
 }
 
 /// Waits for the lock that tells remove_leftovers of a living writer. Whether the file still has a
@@ -60,10 +85,7 @@ Container read_into(const std::filesystem::path& path) {
   };
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   require(descriptor >= 0);
-  struct Closer {
-    int descriptor;
-    ~Closer() { close(descriptor); }
-  } closer{descriptor};
+  const Descriptor closer{descriptor};
   struct stat info {};
   require(fstat(descriptor, &info) == 0);
 
@@ -84,6 +106,18 @@ Container read_into(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+FolderLock::FolderLock(const std::filesystem::path& folder)
+    : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ >= 0 && flock(descriptor_, LOCK_EX | LOCK_NB) != 0) held_ = errno != EWOULDBLOCK;
+}
+
+FolderLock::FolderLock(FolderLock&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), held_(other.held_) {}
+
+FolderLock::~FolderLock() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   while (true) {
@@ -116,6 +150,8 @@ void AtomicFile::write(std::string_view text) {
 
 void AtomicFile::commit() {
   if (fsync(descriptor_) != 0) fail("write", errno);
+  // The lock lasts until the file has its name.
+  const Descriptor lock{fcntl(descriptor_, F_DUPFD_CLOEXEC, 0)};
   // Network file systems report a full disk only here.
   if (close(std::exchange(descriptor_, -1)) != 0) fail("write", errno);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("put the new file in place", errno);
@@ -142,11 +178,12 @@ void remove_leftovers(const std::filesystem::path& directory) {
   std::filesystem::directory_iterator entry(directory, error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (!name.starts_with(temporary_prefix) || !name.ends_with(temporary_suffix)) continue;
-    const int descriptor = open(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (descriptor < 0) continue;
-    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) unlink(entry->path().c_str());
-    close(descriptor);
+    if (!is_temporary(name)) continue;
+    const Descriptor file{
+        open(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    struct stat info {};
+    if (file.number < 0 || fstat(file.number, &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    if (flock(file.number, LOCK_EX | LOCK_NB) == 0) unlink(entry->path().c_str());
   }
 }
 

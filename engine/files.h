@@ -37,6 +37,22 @@ class AtomicFile {
   bool renamed_ = false;
 };
 
+/// Keeps other processes that ask for the same out of a folder for as long as it lives.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&&) = delete;
+
+  /// False where another one has it; true, too, where the file system knows no locks.
+  bool held() const { return held_; }
+
+ private:
+  int descriptor_ = -1;
+  bool held_ = true;
+};
+
 /// An AtomicFile of one piece.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);

@@ -55,9 +55,9 @@ struct BatchNormOptions {
 };
 /// x [B, C, rest...], parameters [C]: each channel over the examples of a micro-batch and all of
 /// `rest` while the tape's random context trains, and with the running statistics otherwise. A
-/// micro-batch's output and gradient are then those of that micro-batch alone. Training moves the
-/// running statistics, in place, by all micro-batches of a step as far as by one batch: see
-/// kernels/batchnorm.h.
+/// micro-batch's output and gradient are then those of that micro-batch alone. A forward
+/// pass in training moves the running statistics, in place, by all micro-batches of a step as far
+/// as by one batch (kernels/batchnorm.h), even where the step is skipped afterwards.
 Var batchnorm(const Var& x, const Parameter& weight, const Parameter& bias,
               const Parameter& running_mean, const Parameter& running_var,
               const BatchNormOptions& options = {});

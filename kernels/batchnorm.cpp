@@ -73,16 +73,19 @@ template <class W>
 void batchnorm_track(const BatchNormShape& shape, const Segments& groups, double momentum,
                      int64_t step_examples, const W* mean, const W* var, W* running_mean,
                      W* running_var) {
-  for_each_statistic(shape, groups, [&](int64_t j, int64_t c) {
-    const int64_t i = j * shape.channels + c;
+  for (int64_t j = 0; j < groups.groups; ++j) {
     const auto examples = static_cast<double>(groups.bounds[j + 1] - groups.bounds[j]);
+    if (examples == 0) continue;
     const double count = examples * static_cast<double>(shape.inner);
-    if (examples == 0 || !std::isfinite(mean[i]) || !std::isfinite(var[i])) return;
     const double keep = std::pow(1 - momentum, examples / static_cast<double>(step_examples));
-    const double unbiased = static_cast<double>(var[i]) * count / (count - 1);
-    running_mean[c] = static_cast<W>(keep * running_mean[c] + (1 - keep) * mean[i]);
-    running_var[c] = static_cast<W>(keep * running_var[c] + (1 - keep) * unbiased);
-  });
+    for (int64_t c = 0; c < shape.channels; ++c) {
+      const int64_t i = j * shape.channels + c;
+      if (!std::isfinite(mean[i]) || !std::isfinite(var[i])) continue;
+      const double unbiased = static_cast<double>(var[i]) * count / (count - 1);
+      running_mean[c] = static_cast<W>(keep * running_mean[c] + (1 - keep) * mean[i]);
+      running_var[c] = static_cast<W>(keep * running_var[c] + (1 - keep) * unbiased);
+    }
+  }
 }
 
 template <class T>

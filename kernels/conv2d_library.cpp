@@ -1,10 +1,13 @@
 #include "kernels/conv2d_library.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <dnnl.hpp>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string_view>
 
@@ -41,6 +44,7 @@ class Room {
     auto& part = parts_[static_cast<size_t>(which)];
     if (part.bytes < bytes) {
       constexpr size_t line = 64;
+      part = {};  // what it held goes first
       part.memory.reset(std::aligned_alloc(line, (bytes + line - 1) / line * line));
       if (!part.memory) throw std::bad_alloc();
       part.bytes = bytes;
@@ -56,7 +60,7 @@ class Room {
     std::unique_ptr<void, Free> memory;
     size_t bytes = 0;
   };
-  std::array<Part, 5> parts_;
+  std::array<Part, 6> parts_;
 };
 
 enum class Pass { forward, backward, weight };
@@ -167,7 +171,10 @@ std::optional<Plan> Plan::make(Pass pass, const ConvShape& s) {
                 {plain.x, plain.y, plain.w},
                 {weight.src_desc(), weight.diff_dst_desc(), weight.diff_weights_desc()},
                 weight.scratchpad_desc());
-  } catch (const dnnl::error&) {
+  } catch (const dnnl::error& error) {
+    const bool refused =
+        error.status == dnnl_unimplemented || error.status == dnnl_invalid_arguments;
+    if (!refused) throw;
     return std::nullopt;  // a shape that it does not take
   }
 }
@@ -231,6 +238,30 @@ bool suits(const ConvShape& s) {
          s.out_area() > 0;
 }
 
+/// Calls run(part, first example) for some examples of the batch at a time, so that what is
+/// rearranged takes little memory; false where `run` says that there is no plan. Kernels do not
+/// throw across threads: what the library throws ends the program.
+template <class F>
+bool for_each_part(const ConvShape& shape, F run) {
+  constexpr int64_t most = int64_t{1} << 22;  // elements of x and y
+  const int64_t each =
+      shape.channels * shape.height * shape.width + shape.filters * shape.out_area();
+  const int64_t part_batch = std::max<int64_t>(most / each, omp_get_max_threads());
+  try {
+    for (int64_t begin = 0; begin < shape.batch; begin += part_batch) {
+      ConvShape part = shape;
+      part.batch = std::min(part_batch, shape.batch - begin);
+      if (!run(part, begin)) return false;
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "oneDNN: %s in a convolution of %lld x %lld x %lld x %lld\n", error.what(),
+                 static_cast<long long>(shape.batch), static_cast<long long>(shape.channels),
+                 static_cast<long long>(shape.height), static_cast<long long>(shape.width));
+    std::abort();
+  }
+  return true;
+}
+
 }  // namespace
 
 bool library_forward(const ConvShape& shape, const float* x, const float* w, const float* bias,
@@ -238,11 +269,14 @@ bool library_forward(const ConvShape& shape, const float* x, const float* w, con
   if (!suits(shape)) return false;
   const OwnThreadOnly guard;
   Library& mine = library();
-  const Plan* plan = mine.find(Pass::forward, shape);
-  if (plan == nullptr) return false;
-  plan->run(x, w, y, mine.room);
-  if (bias == nullptr) return true;
+  const int64_t x_each = shape.channels * shape.height * shape.width;
   const int64_t out = shape.out_area(), filters = shape.filters;
+  const bool done = for_each_part(shape, [&](const ConvShape& part, int64_t begin) {
+    const Plan* plan = mine.find(Pass::forward, part);
+    if (plan != nullptr) plan->run(x + begin * x_each, w, y + begin * filters * out, mine.room);
+    return plan != nullptr;
+  });
+  if (!done || bias == nullptr) return done;
   parallel_for(shape.batch * filters, element_grain / out + 1, [=](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       const float b = bias[p % filters];
@@ -256,10 +290,13 @@ bool library_backward(const ConvShape& shape, const float* gy, const float* w, f
   if (!suits(shape)) return false;
   const OwnThreadOnly guard;
   Library& mine = library();
-  const Plan* plan = mine.find(Pass::backward, shape);
-  if (plan == nullptr) return false;
-  plan->run(gy, w, gx, mine.room);
-  return true;
+  const int64_t x_each = shape.channels * shape.height * shape.width;
+  const int64_t y_each = shape.filters * shape.out_area();
+  return for_each_part(shape, [&](const ConvShape& part, int64_t begin) {
+    const Plan* plan = mine.find(Pass::backward, part);
+    if (plan != nullptr) plan->run(gy + begin * y_each, w, gx + begin * x_each, mine.room);
+    return plan != nullptr;
+  });
 }
 
 bool library_weight_sum(const ConvShape& shape, const float* x, const float* gy,
@@ -267,26 +304,34 @@ bool library_weight_sum(const ConvShape& shape, const float* x, const float* gy,
   if (!suits(shape)) return false;
   const OwnThreadOnly guard;
   Library& mine = library();
-  const Plan* plan = mine.find(Pass::weight, shape);
-  if (plan == nullptr) return false;
-  const int64_t each = shape.filters * shape.out_area(), size = shape.filters * shape.taps();
-  if (factor != nullptr) {
-    float* scaled = mine.room.at(4, static_cast<size_t>(shape.batch * each) * sizeof(float));
-    parallel_for(shape.batch, element_grain / each + 1, [=](int64_t begin, int64_t end) {
-      for (int64_t e = begin; e < end; ++e) {
-        for (int64_t i = e * each; i < (e + 1) * each; ++i) scaled[i] = factor[e] * gy[i];
-      }
+  const int64_t x_each = shape.channels * shape.height * shape.width;
+  const int64_t y_each = shape.filters * shape.out_area(), size = shape.filters * shape.taps();
+  return for_each_part(shape, [&](const ConvShape& part, int64_t first) {
+    const Plan* plan = mine.find(Pass::weight, part);
+    if (plan == nullptr) return false;
+    const float* g = gy + first * y_each;
+    if (factor != nullptr) {
+      float* scaled = mine.room.at(4, static_cast<size_t>(part.batch * y_each) * sizeof(float));
+      parallel_for(part.batch, element_grain / y_each + 1, [=](int64_t begin, int64_t end) {
+        for (int64_t e = begin; e < end; ++e) {
+          for (int64_t i = e * y_each; i < (e + 1) * y_each; ++i)
+            scaled[i] = factor[first + e] * g[i];
+        }
+      });
+      g = scaled;
+    }
+    const float keep = first == 0 ? beta : 1;
+    if (keep == 0) {
+      plan->run(x + first * x_each, g, sum, mine.room);
+      return true;
+    }
+    float* fresh = mine.room.at(5, static_cast<size_t>(size) * sizeof(float));
+    plan->run(x + first * x_each, g, fresh, mine.room);
+    parallel_for(size, element_grain, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) sum[i] = fresh[i] + keep * sum[i];
     });
-    gy = scaled;
-  }
-  if (beta == 0) {
-    plan->run(x, gy, sum, mine.room);
     return true;
-  }
-  std::vector<float> fresh(static_cast<size_t>(size));
-  plan->run(x, gy, fresh.data(), mine.room);
-  for (int64_t i = 0; i < size; ++i) sum[i] = fresh[i] + beta * sum[i];
-  return true;
+  });
 }
 
 }  // namespace minnow::cpu

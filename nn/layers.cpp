@@ -94,6 +94,12 @@ BatchNorm::BatchNorm(int64_t channels, Init& init, const BatchNormOptions& optio
       running_var(statistic(init.constant({channels}, 1))),
       options_(options) {}
 
+Var BatchNorm::forward(const Var& x) const {
+  BatchNormOptions options = options_;
+  options.frozen |= !weight.trainable && !bias.trainable;
+  return batchnorm(x, weight, bias, running_mean, running_var, options);
+}
+
 void BatchNorm::collect(const std::string& prefix, Parameters& into) {
   append(weight, prefix + "weight", into);
   append(bias, prefix + "bias", into);

@@ -7,8 +7,8 @@
 namespace minnow::nn {
 
 /// How a Linear or Conv2d starts: timm's ViT (truncated normal of 0.02, zero bias), PyTorch's
-/// default (uniform within 1 / sqrt(fan in), weight and bias), or torchvision's ResNet (normal with
-/// variance 2 / fan out, zero bias).
+/// default (uniform within 1 / sqrt(fan in), weight and bias), or, Conv2d only, torchvision's
+/// ResNet (normal with variance 2 / fan out, zero bias).
 enum class Start { vit, fan_in, fan_out };
 
 /// x [..., in] -> [..., out].
@@ -69,9 +69,8 @@ class GroupNorm final : public Module {
 class BatchNorm final : public Module {
  public:
   BatchNorm(int64_t channels, Init& init, const BatchNormOptions& options = {});
-  Var forward(const Var& x) const {
-    return batchnorm(x, weight, bias, running_mean, running_var, options_);
-  }
+  /// With weight and bias frozen the running statistics are, too.
+  Var forward(const Var& x) const;
   void collect(const std::string& prefix, Parameters& into) override;
 
   Parameter weight, bias;               ///< [C]

@@ -95,6 +95,8 @@ int64_t width_or(const ModelConfig& config, int64_t usual) {
 
 ResNetConfig resnet_config(const ResNetVariant& variant, const ModelConfig& config) {
   constexpr int64_t small_picture = 64;
+  check(variant.large || config.stem != "large", "model.stem: {} has the small one; got large",
+        variant.name);
   const bool large =
       config.stem == "auto" ? config.vit.image > small_picture : config.stem == "large";
   return {.channels = config.vit.channels,

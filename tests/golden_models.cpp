@@ -78,10 +78,10 @@ std::unique_ptr<nn::Model> make_convnext() {
   return std::make_unique<nn::ConvNext>(config, nn::Init(1));
 }
 
-/// The promise of the engine in float32, 168 roundings: the longest sums of these models run over
-/// 64 hidden units, and a weight's gradient over 7 * 5 rows or, in the convolutions, over 5 * 81
-/// positions whose roundings fall both ways. The same number of roundings in float64; what the file
-/// holds in float32 was itself rounded once.
+/// The promise of the engine in float32, 168 roundings. The longest sums of these models are
+/// longer, 576 taps of the wide residual net's filters and 5 * 81 positions in a weight's gradient,
+/// but their roundings fall both ways. The same number of roundings in float64; what the file holds
+/// in float32 was itself rounded once.
 constexpr double promise = 1e-5;
 double tolerance(DType dtype) {
   return dtype == DType::float32 ? promise : promise * 0x1p-29;

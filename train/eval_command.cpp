@@ -27,7 +27,7 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   load_model(*model, weights, *dataset, options.raw);
   model->to(compute_device(config));
   const Score score = evaluate(*model, config, dataset);
-  for (const std::string& line : LeftOut(dataset).news()) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : LeftOut(dataset).news()) std::fputs((line + "\n").c_str(), stderr);
   const auto& names = dataset->classes();
   if (!options.confusion.empty()) save_confusion(options.confusion, score, names);
   if (options.json) {
@@ -37,7 +37,8 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
                           {"top1", score.top1},
                           {"top5", score.top5}};
     if (options.classes) record["classes"] = class_records(score, names);
-    fmt::print("{}\n", record.dump());
+    // A class may have a name that is no UTF-8.
+    fmt::print("{}\n", record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("{}: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} % on {} test pictures of {}\n",
                weights, score.loss, 100 * score.top1, 100 * score.top5, score.examples,

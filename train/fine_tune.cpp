@@ -41,8 +41,10 @@ void fit_positions(const Parameters& parameters, SafetensorsFile& file, const st
                              to > 0 && from != to && shape[2] == p->value.dim(2);
       if (!resizable) continue;
       given.tensor = resize_positions(given.tensor, to);
-      fmt::print(stderr, "{}: its positions are resized from a grid of {} x {} to {} x {}\n", path,
-                 from, from, to, to);
+      const std::string said =
+          fmt::format("{}: its positions are resized from a grid of {} x {} to {} x {}\n", path,
+                      from, from, to, to);
+      std::fputs(said.c_str(), stderr);
     }
   }
 }
@@ -66,7 +68,9 @@ std::string block_of(const std::string& name) {
 int64_t vit_layer(const std::string& name, int64_t last) {
   constexpr std::string_view blocks = "blocks.";
   if (name.starts_with(blocks)) return std::stoll(name.substr(blocks.size())) + 1;
-  return name.starts_with("norm.") || name.starts_with("head.") ? last : 0;
+  const bool end =
+      name.starts_with("norm.") || name.starts_with("fc_norm.") || name.starts_with("head.");
+  return end ? last : 0;
 }
 
 /// The layer of every parameter, counted from 0.
@@ -113,7 +117,7 @@ void freeze(const Parameters& parameters, std::span<const std::string> prefixes)
     for (Parameter* p : parameters) {
       if (!p->name.starts_with(prefix)) continue;
       p->trainable = false;
-      any = true;
+      any |= !p->statistic;
     }
     check(any, "optim.freeze: no weight's name begins with \"{}\"; the first is {}, the last {}",
           prefix, parameters.front()->name, parameters.back()->name);

@@ -24,8 +24,8 @@ void freeze(const Parameters& parameters, std::span<const std::string> prefixes)
 
 /// Layer-wise decay of the learning rate: each parameter's, decay^(last - layer). The layers of vit
 /// are 0 for tokens, positions and patches, i + 1 for block i, and depth + 1, the last one, for the
-/// final norm and the head; those of mlp and convnet are its modules in their order. Error for
-/// another model, unless decay = 1. Source: Bao et al., "BEiT", ICLR 2022, its fine-tuning code.
+/// final norm and the head; of other models each block, or module outside of one, in their order.
+/// Source: Bao et al., "BEiT", ICLR 2022, its fine-tuning code.
 std::vector<double> layer_rates(const Parameters& parameters, std::string_view model, double decay);
 
 }  // namespace minnow

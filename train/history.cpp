@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "data/dataset.h"
 #include "engine/files.h"
 #include "train/metrics.h"
 #include "train/norm_buckets.h"
@@ -36,6 +37,7 @@ void History::add(const Json& record) {
   if (!is_step && *kind != "eval") return;
   ++records;
   for (const auto& [name, value] : record.items()) {
+    if (name == "step" || name == "epoch" || name == "argmin") continue;  // nobody draws them
     if (is_finite(value)) (is_step ? steps : evals)[name].push_back({*step, value});
   }
   if (is_step) {
@@ -57,7 +59,7 @@ void History::add_norms(const Json& record, int64_t step) {
     if (!is_finite(value) || value < 0) continue;
     const bool is_marked = !marked.empty() && marked[j] != 0;
     ++norms[norm_bucket(value)][is_marked ? 1 : 0];
-    if (!ids.empty()) examples[ids[j]] = {value, step, is_marked};
+    if (!ids.empty()) examples[ids[j] % (int64_t{1} << kCopyShift)] = {value, step, is_marked};
   }
 }
 

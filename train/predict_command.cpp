@@ -81,7 +81,7 @@ Pictures read_pictures(std::span<const std::string> files, int64_t size, int64_t
       images.push_back(read_picture(file, size, channels));
       read.names.push_back(file);
     } catch (const Error& error) {
-      fmt::print(stderr, "minnow: {}\n", error.what());
+      std::fputs(fmt::format("minnow: {}\n", error.what()).c_str(), stderr);
     }
   }
   if (images.empty()) return read;

@@ -49,6 +49,10 @@ void check_resumed(const Config& before, const Config& now, const std::string& s
   }
 }
 
+bool in_run_folder(const fs::path& checkpoint) {
+  return fs::absolute(checkpoint).lexically_normal().parent_path().filename() == "checkpoints";
+}
+
 /// A run goes on in its own folder from its newest checkpoint only: the newer ones would belong to
 /// another course.
 void check_newest(const fs::path& source) {
@@ -66,9 +70,12 @@ RunPlan plan_resumed(std::span<const std::string> arguments, const Config& asked
   const Config before = plan.config;
   apply_arguments(plan.config, arguments);
   check_resumed(before, plan.config, source.string());
+  const bool at_home = in_run_folder(source);
+  check(at_home || !asked.run.dir.empty(),
+        "run.resume: {} lies in no run folder; give the run.dir to go on in", source.string());
   if (asked.run.dir.empty()) plan.config.run.dir = run_of(source).string();
   std::error_code ignored;
-  if (fs::equivalent(plan.config.run.dir, run_of(source), ignored)) {
+  if (at_home && fs::equivalent(plan.config.run.dir, run_of(source), ignored)) {
     check_newest(source);
   } else {
     check(!holds_run(plan.config.run.dir), "run.dir: {} holds another run", plan.config.run.dir);
@@ -130,12 +137,14 @@ RunPlan plan_run(std::span<const std::string> arguments) {
   return plan;
 }
 
-void open_run_folder(Config& config, std::optional<int64_t> resumed_step) {
+FolderLock open_run_folder(Config& config, std::optional<int64_t> resumed_step) {
   if (config.run.dir.empty()) {
     config.run.dir = new_folder(fmt::format("{}-{}", config.data.set.name, config.model.name));
   } else {
     make_folders(config.run.dir);
   }
+  FolderLock lock(config.run.dir);
+  check(lock.held(), "run.dir: another process is training in {}", config.run.dir);
   clean_up(config.run);
   if (resumed_step) set_aside_newer(config.run.dir, *resumed_step);
   if (!resumed_step && !config.run.resume.empty()) {
@@ -143,6 +152,7 @@ void open_run_folder(Config& config, std::optional<int64_t> resumed_step) {
                stderr);
   }
   write_file_atomically(fs::path(config.run.dir) / "config.toml", to_toml(config));
+  return lock;
 }
 
 fs::path metrics_path(const fs::path& run_dir) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "engine/files.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 
@@ -27,9 +28,10 @@ RunPlan plan_run(std::span<const std::string> arguments);
 
 /// Makes the folder of a run, chooses its name (runs/DATA-MODEL-N) where config.run.dir is empty,
 /// and writes config.toml. Removes what killed writers left, and sets aside the checkpoints after
-/// `resumed_step`; nothing: the run is new. Error where another run lives there already; RunError
-/// where the disk refuses.
-void open_run_folder(Config& config, std::optional<int64_t> resumed_step);
+/// `resumed_step`; nothing: the run is new. Error where another run lives there already, or is
+/// going on there; RunError where the disk refuses. The lock keeps other processes from training
+/// there.
+FolderLock open_run_folder(Config& config, std::optional<int64_t> resumed_step);
 
 /// DIR/metrics.jsonl
 std::filesystem::path metrics_path(const std::filesystem::path& run_dir);

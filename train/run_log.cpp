@@ -17,13 +17,13 @@ RunLog::RunLog(const Config& config, bool resumed, int64_t first_step,
       metrics_(metrics_path(config.run.dir), resumed, first_step),
       history_(config.train.batch) {
   if (config.log.tensorboard) events_.emplace(config.run.dir, first_step);
-  if (resumed) history_.add_file(metrics_path(config.run.dir));
+  if (resumed && config.log.report) history_.add_file(metrics_path(config.run.dir));
 }
 
 void RunLog::write(const nlohmann::json& record) {
   metrics_.write(record);
   if (events_) events_->write(record);
-  history_.add(record);
+  if (config_.log.report) history_.add(record);
   if (record.at("kind") == "eval") finish();
 }
 

@@ -117,7 +117,7 @@ void Trainer::warn_about_data() {
 
 Outcome Trainer::run() {
   const InterruptGuard guard;
-  open_run_folder(config_, resumed_ ? std::optional(step_) : std::nullopt);
+  const FolderLock lock = open_run_folder(config_, resumed_ ? std::optional(step_) : std::nullopt);
   progress_ = std::make_unique<Progress>(total_steps_);
   log_ = std::make_unique<RunLog>(config_, resumed_, step_ + 1, train_,
                                   [this](const std::string& text) { progress_->line(text); });
@@ -245,7 +245,12 @@ void Trainer::record(Unread& step, double loss, const GroupNorms& seen) {
 }
 
 void Trainer::diverged(int64_t step, const std::string& what) const {
-  const auto kept = latest_checkpoint(config_.run.dir);
+  std::optional<std::filesystem::path> kept;
+  try {
+    kept = latest_checkpoint(config_.run.dir, [](const std::string&) {});
+  } catch (const Error&) {
+    // What is wrong with the checkpoints must not hide what is wrong with the run.
+  }
   throw RunError(fmt::format(
       "after step {} {}; a smaller optim.lr (now {}), a longer schedule.warmup or clip.rule=min "
       "may help; {}",

@@ -37,9 +37,9 @@ class Trainer {
   /// anything does not fit; nothing has been written by then.
   explicit Trainer(Config config, const std::optional<Checkpoint>& from = std::nullopt);
 
-  /// Trains to the last step. SIGINT and SIGTERM end it after the step at hand, with a checkpoint.
-  /// RunError where the loss stops being a number, or the disk refuses; the checkpoints written
-  /// before then stay.
+  /// Trains to the last step. SIGINT, SIGTERM and SIGHUP end it after the step at hand, with a
+  /// checkpoint. RunError where the loss stops being a number, or the disk refuses; the checkpoints
+  /// written before then stay.
   Outcome run();
 
   /// Resolved: with the folder of the run, the size of the pictures, and all else that was left

@@ -17,8 +17,8 @@ BatchNormShape batchnorm_shape(const Var& x, std::initializer_list<const Paramet
           "second axis; got {}",
           x.dim(1), to_string(p->value.shape()));
   }
-  const int64_t planes = x.dim(0) * x.dim(1);
-  return {x.dim(0), x.dim(1), planes == 0 ? 0 : x.value().numel() / planes};
+  check(x.value().numel() > 0, "batchnorm: x must not be empty; got {}", to_string(x.shape()));
+  return {x.dim(0), x.dim(1), x.value().numel() / (x.dim(0) * x.dim(1))};
 }
 
 /// The micro-batches over which to take statistics.
@@ -33,9 +33,9 @@ std::shared_ptr<const Grouping> coupled_groups(const Tape& tape, const BatchNorm
         groups->examples(), shape.batch);
   for (int64_t j = 0; j < groups->groups(); ++j) {
     check(groups->size(j) == 0 || groups->size(j) * shape.inner > 1,
-          "batchnorm: a variance needs two values of a channel; got a micro-batch of one example "
-          "with one value in x {}",
-          to_string({shape.batch, shape.channels, shape.inner}));
+          "batchnorm: a variance needs two values of a channel; a micro-batch of one example has "
+          "one in x [{}, {}, {}]",
+          shape.batch, shape.channels, shape.inner);
   }
   return groups;
 }

@@ -125,7 +125,10 @@ Var layer_scale(const Var& x, const Parameter& gamma) {
                          [slot = x.slot(), saved = gamma.trainable ? x.value() : Tensor(), g,
                           &gamma](Tensor gy, Backprop& back) {
                            if (gamma.trainable) {
-                             back.give(gamma, row_sum(product(gy, saved), g.numel()));
+                             // Not rounded before they are summed.
+                             const DType dtype = wide(gy.dtype());
+                             back.give(gamma,
+                                       row_sum(product(gy.to(dtype), saved.to(dtype)), g.numel()));
                            }
                            if (slot.wanted()) back.give(slot, times_rows(gy, g));
                          });

@@ -171,5 +171,28 @@ TEST(Files, ReadsFilesThatHaveNoSize) {
   EXPECT_NE(read_text_file("/proc/self/status").find("Pid:"), std::string::npos);
 }
 
+TEST(Files, AFolderIsLockedForOneAtATime) {
+  const TemporaryFolder folder;
+  {
+    const FolderLock first(folder.path());
+    EXPECT_TRUE(first.held());
+    EXPECT_FALSE(FolderLock(folder.path()).held());
+  }
+  EXPECT_TRUE(FolderLock(folder.path()).held());
+}
+
+TEST(Files, OnlyWhatWritersNameIsALeftover) {
+  const TemporaryFolder folder;
+  for (const char* name :
+       {".minnow-12-3.tmp", ".minnow-notes.tmp", ".minnow-1.tmp", ".minnow--.tmp"}) {
+    write_file_atomically(folder / name, std::string_view("text"));
+  }
+  remove_leftovers(folder.path());
+  EXPECT_FALSE(std::filesystem::exists(folder / ".minnow-12-3.tmp"));
+  for (const char* name : {".minnow-notes.tmp", ".minnow-1.tmp", ".minnow--.tmp"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder / name)) << name;
+  }
+}
+
 }  // namespace
 }  // namespace minnow

@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "engine/grouped_backward.h"
+#include "kernels/conv2d_weight.h"
+#include "kernels/launch.h"
 #include "kernels/random.h"
 #include "tests/op_case.h"
 #include "tests/op_run.h"
@@ -53,30 +57,54 @@ Sample sample_of(const Drawn& d) {
   return s;
 }
 
-/// `bound`: the same sums in another order, of at most 6 * 49 * 36 terms.
-void expect_oracle(const Drawn& d, DType dtype, double bound) {
+double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (double v : values) most = std::max(most, std::abs(v));
+  return most;
+}
+
+/// Every element within `rounding` of the largest one.
+void expect_close(const Tensor& got, const Tensor& expected, double rounding) {
+  const auto a = on_cpu(got).to(DType::float64).to_vector<double>();
+  const auto b = on_cpu(expected).to_vector<double>();
+  ASSERT_EQ(a.size(), b.size());
+  const double bound = rounding * std::max(1.0, largest(b));
+  for (size_t i = 0; i < b.size(); ++i) ASSERT_NEAR(a[i], b[i], bound) << i;
+}
+
+GroupedStep step(OpRun& run, const Drawn& d, Strategy strategy, int64_t wave) {
+  ClipState state;
+  return clipped_gradient(run.parameter_list(), Grouping::runs(d.x[0], d.micro_batch),
+                          run.loss_fn(), {.rule = Rule::min}, state,
+                          {.strategy = strategy, .wave = wave, .tau = 8});
+}
+
+/// In `dtype` by every strategy against each group alone in float64, whose products are plain
+/// loops; and the output and the gradient of x, which know no groups.
+void expect_oracle(const Drawn& d, DType dtype, double eps) {
   const Sample sample = sample_of(d);
-  OpRun run(sample, dtype);
-  const Parameters parameters = run.parameter_list();
-  const Grouping grouping = Grouping::runs(d.x[0], d.micro_batch);
-  const auto step = [&](Strategy strategy, int64_t wave) {
-    ClipState state;
-    return clipped_gradient(parameters, grouping, run.loss_fn(), {.rule = Rule::min}, state,
-                            {.strategy = strategy, .wave = wave, .tau = 8});
-  };
-  const GroupedStep oracle = step(Strategy::loop, 0);
-  for (Strategy strategy : {Strategy::automatic, Strategy::instantiate, Strategy::norm_only}) {
+  OpRun exact(sample, DType::float64), run(sample, dtype);
+  const Tensor y = exact.forward();
+  // The longest sums: a filter's taps, an output's share of x, a weight's positions in all
+  // examples; each product's factors and, in a clipped update, norm and coefficient are rounded
+  // besides.
+  const int64_t taps = numel(d.weight) / d.weight[0], outputs = y.numel() / d.weight[0];
+  const double rounding = 4 * static_cast<double>(taps * d.weight[0] + outputs + 8) * eps;
+  expect_close(run.forward(), y, rounding);
+  const Gradients a = run.gradients(), b = exact.gradients();
+  expect_close(a.inputs[0], b.inputs[0], rounding);
+  const GroupedStep oracle = step(exact, d, Strategy::loop, 0);
+  for (Strategy strategy :
+       {Strategy::automatic, Strategy::instantiate, Strategy::norm_only, Strategy::loop}) {
     for (int64_t wave : {0, 2}) {
-      const GroupedStep got = step(strategy, wave);
+      if (wave > 0 && strategy != Strategy::automatic) continue;
+      const GroupedStep got = step(run, d, strategy, wave);
       for (size_t j = 0; j < oracle.groups.norms.size(); ++j) {
-        ASSERT_NEAR(got.groups.norms[j], oracle.groups.norms[j], bound * oracle.groups.norms[j]);
+        const double norm = oracle.groups.norms[j];
+        ASSERT_NEAR(got.groups.norms[j], norm, rounding * std::max(1.0, norm));
       }
-      for (size_t l = 0; l < parameters.size(); ++l) {
-        const auto a = on_cpu(got.update[l]).to(DType::float64).to_vector<double>();
-        const auto b = on_cpu(oracle.update[l]).to(DType::float64).to_vector<double>();
-        double most = 0;
-        for (double v : b) most = std::max(most, std::abs(v));
-        for (size_t i = 0; i < b.size(); ++i) ASSERT_NEAR(a[i], b[i], bound * most);
+      for (size_t l = 0; l < oracle.update.size(); ++l) {
+        expect_close(got.update[l], oracle.update[l], rounding);
       }
     }
   }
@@ -89,8 +117,58 @@ TEST(RandomConvolutions, HundredShapesMatchTheLoop) {
         fmt::format("seed {}: x {}, weight {}, stride {}, padding {}, dilation {}, groups {}, b {}",
                     seed, to_string(d.x), to_string(d.weight), d.options.stride, d.options.padding,
                     d.options.dilation, d.options.groups, d.micro_batch));
-    expect_oracle(d, DType::float64, 1e-12);
-    expect_oracle(d, DType::float32, 1e-5);
+    expect_oracle(d, DType::float64, 0x1p-53);
+    expect_oracle(d, DType::float32, 0x1p-24);
+  }
+}
+
+/// Groups of weight 0 cut the batch into pieces, which are added up; what they hold is never read.
+TEST(RandomConvolutions, WeightedSumsPassOverGroupsWithoutWeight) {
+  using T = float;  // names the kernel's type
+  const ConvShape shape{.batch = 7,
+                        .channels = 8,
+                        .height = 6,
+                        .width = 6,
+                        .filters = 4,
+                        .kernel_h = 3,
+                        .kernel_w = 3,
+                        .padding = 1};
+  const int64_t sizes[] = {2, 1, 0, 3, 1};
+  const std::vector<double> c = {1, 0, 3, 0, 2};
+  const Grouping grouping = Grouping::sizes(sizes);
+  const Tensor x = random_normal({7, 8, 6, 6}, 1, DType::float32);
+  const Tensor g = random_normal({7, 4, 6, 6}, 2, DType::float32);
+  const auto sum_of = [&](double first) {
+    Tensor sum = on_device(Tensor::full({4, 8, 3, 3}, first));
+    const Tensor weights = on_device(Tensor::from(c, {5})), on_x = on_device(x),
+                 on_g = on_device(g);
+    MINNOW_KERNEL(test_device(), conv_weighted_sum<T>)
+    (shape, grouping.segments(7, test_device()), on_x.data<float>(), on_g.data<float>(),
+     weights.data<double>(), static_cast<float>(first != 0), sum.data<float>());
+    return on_cpu(sum).to_vector<float>();
+  };
+  const double factor[] = {1, 1, 0, 0, 0, 0, 2};
+  std::vector<double> expected(4 * 8 * 3 * 3, 0.0);
+  for (size_t at = 0; at < expected.size(); ++at) {
+    const auto i = static_cast<int64_t>(at), f = i / 72, channel = i / 9 % 8;
+    for (int64_t e = 0; e < 7; ++e) {
+      for (int64_t out = 0; out < 36; ++out) {
+        const int64_t row = out / 6 + i / 3 % 3 - 1, column = out % 6 + i % 3 - 1;
+        if (row < 0 || row >= 6 || column < 0 || column >= 6) continue;
+        expected[at] += factor[e] * double{g.data<float>()[(e * 4 + f) * 36 + out]} *
+                        double{x.data<float>()[((e * 8 + channel) * 6 + row) * 6 + column]};
+      }
+    }
+  }
+  // Three examples of 36 positions, each a product of numbers below 5 times a factor of 2.
+  const double bound = 2 * 3 * 36 * 0x1p-24 * 2 * 25;
+  for (double first : {0.0, 0.5}) {
+    const auto clean = sum_of(first);
+    for (size_t i = 0; i < clean.size(); ++i)
+      ASSERT_NEAR(clean[i], first + expected[i], bound) << i;
+    x.slice(2, 6).fill(std::nan(""));
+    EXPECT_EQ(sum_of(first), clean);
+    x.copy_from(random_normal({7, 8, 6, 6}, 1, DType::float32));
   }
 }
 

@@ -88,8 +88,12 @@ const RegisterOp batchnorm_case{{
                 [](Tape& tape) {
                   refuse(tape, {2, 4, 3}, {3});
                 }},
-               {"batchnorm: a variance needs two values of a channel; got a micro-batch of one "
-                "example with one value in x [1, 4, 1]",
+               {"batchnorm: x must not be empty; got [0, 4, 3]",
+                [](Tape& tape) {
+                  refuse(tape, {0, 4, 3}, {4});
+                }},
+               {"batchnorm: a variance needs two values of a channel; a micro-batch of one example "
+                "has one in x [1, 4, 1]",
                 [](Tape& tape) {
                   refuse(tape, {1, 4}, {4});
                 }}},

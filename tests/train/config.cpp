@@ -210,6 +210,9 @@ TEST(Config, BatchNormNeedsWholeMicroBatches) {
         checked({"train.wave=4", "clip.rule=min", "clip.micro_batch=8"});
       },
       {"train.wave: 4", "8 of clip.micro_batch"});
+  expect_error([&] { checked({"log.norms=true"}); },
+               {"log.norms", "micro-batches of 1", "clip.micro_batch=64"});
+  EXPECT_NO_THROW(checked({"log.norms=true", "clip.micro_batch=64"}));
   EXPECT_NO_THROW(checked({"model.batchnorm=refuse"}));  // plain training
   EXPECT_NO_THROW(checked({"train.wave=16", "clip.rule=min", "clip.micro_batch=8"}));
   EXPECT_NO_THROW(checked({"train.wave=16", "model.norm=group"}));

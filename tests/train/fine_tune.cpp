@@ -8,6 +8,7 @@
 #include "tests/device.h"
 #include "tests/expect_error.h"
 #include "tests/grouped/problem.h"
+#include "tests/op_case.h"
 #include "tests/temporary_folder.h"
 #include "tests/train/program.h"
 #include "train/run_folder.h"
@@ -122,6 +123,37 @@ TEST(FineTune, RatesOfTheLayers) {
       EXPECT_EQ(rate("norm2.bias"), 0.5);
       EXPECT_EQ(rate("head.bias"), 1);
     }
+  }
+}
+
+TEST(FineTune, TheLastNormOfAMeanPoolIsOfTheHead) {
+  nn::ModelConfig config{.vit = {.image = 8, .dim = 12, .depth = 2, .mean_pool = true}};
+  const auto model = nn::make_model(config, 1);
+  const Parameters parameters = model->parameters();
+  const auto rates = layer_rates(parameters, "vit", 0.5);
+  for (size_t i = 0; i < rates.size(); ++i) {
+    if (parameters[i]->name == "fc_norm.weight") {
+      EXPECT_EQ(rates[i], 1);
+    } else if (parameters[i]->name == "cls_token") {
+      EXPECT_EQ(rates[i], 0.125);
+    }
+  }
+}
+
+TEST(FineTune, FrozenBatchNormsKeepTheirStatistics) {
+  nn::ModelConfig config{.name = "resnet20", .width = 4};
+  config.vit.image = 8;
+  const auto model = nn::make_model(config, 1);
+  const Parameters parameters = model->parameters();
+  freeze(parameters, std::vector<std::string>{"bn1.", "layer1."});
+  Tape tape;
+  tape.set_random({.seed = 1, .step = 0, .example_ids = {}, .training = true});
+  model->forward(tape.input(test::random_normal({4, 3, 8, 8}, 2, DType::float32)));
+  for (const Parameter* p : parameters) {
+    if (!p->name.ends_with("running_mean")) continue;
+    const bool frozen = p->name.starts_with("bn1.") || p->name.starts_with("layer1.");
+    EXPECT_EQ(p->value.to_vector<float>() == std::vector<float>(p->value.numel(), 0.0f), frozen)
+        << p->name;
   }
 }
 
