@@ -92,13 +92,14 @@ class Plan {
   }
 
  private:
-  Plan(dnnl::primitive kernel, std::array<int, 3> names, std::array<Descriptor, 3> plain,
-       std::array<Descriptor, 3> library, Descriptor scratch)
+  Plan(dnnl::primitive kernel, const std::array<int, 3>& names,
+       const std::array<Descriptor, 3>& plain, const std::array<Descriptor, 3>& library,
+       const Descriptor& scratch)
       : kernel_(std::move(kernel)),
         names_(names),
-        plain_(std::move(plain)),
-        library_(std::move(library)),
-        scratch_(std::move(scratch)) {
+        plain_(plain),
+        library_(library),
+        scratch_(scratch) {
     for (size_t i = 0; i < 3; ++i) {
       if (library_[i] == plain_[i]) continue;
       const bool out = i == 2;
