@@ -24,8 +24,8 @@ std::vector<double> line_weights(int64_t in, int64_t out) {
   for (int64_t i = 0; i < out; ++i) {
     double* row = weights.data() + i * in;
     const double center = scale * (static_cast<double>(i) + 0.5);
-    const auto first = std::max<int64_t>(static_cast<int64_t>(center - reach + 0.5), 0);
-    const auto last = std::min<int64_t>(static_cast<int64_t>(center + reach + 0.5), in);
+    const auto first = std::max<int64_t>(static_cast<int64_t>(std::floor(center - reach + 0.5)), 0);
+    const auto last = std::min<int64_t>(static_cast<int64_t>(std::floor(center + reach + 0.5)), in);
     double sum = 0;
     for (int64_t j = first; j < last; ++j)
       sum += row[j] = cubic((static_cast<double>(j) - center + 0.5) / widened);

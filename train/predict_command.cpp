@@ -127,6 +127,7 @@ std::vector<Guess> best_guesses(std::span<const float> logits,
                    [&](size_t a, size_t b) { return logits[a] > logits[b]; });
   order.resize(std::min(order.size(), static_cast<size_t>(top)));
   std::vector<Guess> guesses;
+  guesses.reserve(order.size());
   for (size_t c : order) guesses.push_back({names[c], std::exp(logits[c] - largest) / sum});
   return guesses;
 }
