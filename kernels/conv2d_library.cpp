@@ -239,20 +239,28 @@ bool suits(const ConvShape& s) {
          s.out_area() > 0;
 }
 
-/// Calls run(part, first example) for some examples of the batch at a time, so that what is
-/// rearranged takes little memory; false where `run` says that there is no plan. Kernels do not
-/// throw across threads: what the library throws ends the program.
+/// Calls run(plan, first example, examples) for some examples of the batch at a time, so that what
+/// is rearranged takes little memory; false, and nothing has been run, where a part has no plan.
+/// Kernels do not throw across threads: what the library throws ends the program.
 template <class F>
-bool for_each_part(const ConvShape& shape, F run) {
+bool for_each_part(Pass pass, const ConvShape& shape, F run) {
+  if (!suits(shape)) return false;
+  const OwnThreadOnly guard;
   constexpr int64_t most = int64_t{1} << 22;  // elements of x and y
   const int64_t each =
       shape.channels * shape.height * shape.width + shape.filters * shape.out_area();
   const int64_t part_batch = std::max<int64_t>(most / each, omp_get_max_threads());
+  const auto plan_at = [&](int64_t begin) {
+    ConvShape part = shape;
+    part.batch = std::min(part_batch, shape.batch - begin);
+    return library().find(pass, part);
+  };
   try {
+    // All parts but the last one are equally large.
+    const int64_t last = (shape.batch - 1) / part_batch * part_batch;
+    if (plan_at(0) == nullptr || plan_at(last) == nullptr) return false;
     for (int64_t begin = 0; begin < shape.batch; begin += part_batch) {
-      ConvShape part = shape;
-      part.batch = std::min(part_batch, shape.batch - begin);
-      if (!run(part, begin)) return false;
+      run(*plan_at(begin), begin, std::min(part_batch, shape.batch - begin));
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "oneDNN: %s in a convolution of %lld x %lld x %lld x %lld\n", error.what(),
@@ -267,16 +275,12 @@ bool for_each_part(const ConvShape& shape, F run) {
 
 bool library_forward(const ConvShape& shape, const float* x, const float* w, const float* bias,
                      float* y) {
-  if (!suits(shape)) return false;
-  const OwnThreadOnly guard;
-  Library& mine = library();
   const int64_t x_each = shape.channels * shape.height * shape.width;
   const int64_t out = shape.out_area(), filters = shape.filters;
-  const bool done = for_each_part(shape, [&](const ConvShape& part, int64_t begin) {
-    const Plan* plan = mine.find(Pass::forward, part);
-    if (plan != nullptr) plan->run(x + begin * x_each, w, y + begin * filters * out, mine.room);
-    return plan != nullptr;
-  });
+  const bool done =
+      for_each_part(Pass::forward, shape, [&](const Plan& plan, int64_t begin, int64_t) {
+        plan.run(x + begin * x_each, w, y + begin * filters * out, library().room);
+      });
   if (!done || bias == nullptr) return done;
   parallel_for(shape.batch * filters, element_grain / out + 1, [=](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
@@ -288,50 +292,38 @@ bool library_forward(const ConvShape& shape, const float* x, const float* w, con
 }
 
 bool library_backward(const ConvShape& shape, const float* gy, const float* w, float* gx) {
-  if (!suits(shape)) return false;
-  const OwnThreadOnly guard;
-  Library& mine = library();
   const int64_t x_each = shape.channels * shape.height * shape.width;
   const int64_t y_each = shape.filters * shape.out_area();
-  return for_each_part(shape, [&](const ConvShape& part, int64_t begin) {
-    const Plan* plan = mine.find(Pass::backward, part);
-    if (plan != nullptr) plan->run(gy + begin * y_each, w, gx + begin * x_each, mine.room);
-    return plan != nullptr;
+  return for_each_part(Pass::backward, shape, [&](const Plan& plan, int64_t begin, int64_t) {
+    plan.run(gy + begin * y_each, w, gx + begin * x_each, library().room);
   });
 }
 
 bool library_weight_sum(const ConvShape& shape, const float* x, const float* gy,
                         const float* factor, float beta, float* sum) {
-  if (!suits(shape)) return false;
-  const OwnThreadOnly guard;
-  Library& mine = library();
   const int64_t x_each = shape.channels * shape.height * shape.width;
   const int64_t y_each = shape.filters * shape.out_area(), size = shape.filters * shape.taps();
-  return for_each_part(shape, [&](const ConvShape& part, int64_t first) {
-    const Plan* plan = mine.find(Pass::weight, part);
-    if (plan == nullptr) return false;
-    const float* g = gy + first * y_each;
+  return for_each_part(Pass::weight, shape, [&](const Plan& plan, int64_t first, int64_t examples) {
+    Room& room = library().room;
+    const float *from = x + first * x_each, *g = gy + first * y_each;
     if (factor != nullptr) {
-      float* scaled = mine.room.at(4, static_cast<size_t>(part.batch * y_each) * sizeof(float));
-      parallel_for(part.batch, element_grain / y_each + 1, [=](int64_t begin, int64_t end) {
+      float* scaled = room.at(4, static_cast<size_t>(examples * y_each) * sizeof(float));
+      parallel_for(examples, element_grain / y_each + 1, [=](int64_t begin, int64_t end) {
         for (int64_t e = begin; e < end; ++e) {
-          for (int64_t i = e * y_each; i < (e + 1) * y_each; ++i)
+          for (int64_t i = e * y_each; i < (e + 1) * y_each; ++i) {
             scaled[i] = factor[first + e] * g[i];
+          }
         }
       });
       g = scaled;
     }
     const float keep = first == 0 ? beta : 1;
-    if (keep == 0) {
-      plan->run(x + first * x_each, g, sum, mine.room);
-      return true;
-    }
-    float* fresh = mine.room.at(5, static_cast<size_t>(size) * sizeof(float));
-    plan->run(x + first * x_each, g, fresh, mine.room);
+    if (keep == 0) return plan.run(from, g, sum, room);
+    float* fresh = room.at(5, static_cast<size_t>(size) * sizeof(float));
+    plan.run(from, g, fresh, room);
     parallel_for(size, element_grain, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) sum[i] = fresh[i] + keep * sum[i];
     });
-    return true;
   });
 }
 

@@ -39,13 +39,17 @@ size_t width(const std::string& name) {
 }
 
 nlohmann::json to_json(const Score& score, const std::vector<std::string>& names) {
-  nlohmann::json matrix = nlohmann::json::array();
-  for (auto row = score.confusion.begin(); row != score.confusion.end(); row += score.classes)
-    matrix.push_back(std::vector<int64_t>(row, row + score.classes));
-  return {{"classes", names}, {"matrix", matrix}};
+  return {{"classes", names}, {"matrix", confusion_rows(score)}};
 }
 
 }  // namespace
+
+nlohmann::json confusion_rows(const Score& score) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (auto row = score.confusion.begin(); row != score.confusion.end(); row += score.classes)
+    rows.push_back(std::vector<int64_t>(row, row + score.classes));
+  return rows;
+}
 
 std::string class_table(const Score& score, const std::vector<std::string>& names) {
   size_t widest = 5;

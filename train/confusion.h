@@ -17,6 +17,9 @@ std::string class_table(const Score& score, const std::vector<std::string>& name
 /// examples.
 nlohmann::json class_records(const Score& score, const std::vector<std::string>& names);
 
+/// The confusion matrix, a list of rows.
+nlohmann::json confusion_rows(const Score& score);
+
 /// Error unless a confusion matrix can be written there: .tsv or .json in a folder that exists. An
 /// empty path asks for none.
 void check_confusion_path(const std::filesystem::path& path);

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "train/confusion.h"
+
 namespace minnow {
 
 double finite_loss(const Tensor& losses, const std::vector<double>& norms, const Grouping& groups) {
@@ -78,9 +80,7 @@ nlohmann::json eval_record(const RunPlace& place, const Score& score, bool avera
   constexpr size_t most = 100;  // classes: a matrix of a thousand would outweigh all other records
   if (classes.size() > most) return record;
   record["classes"] = classes;
-  for (auto row = score.confusion.begin(); row != score.confusion.end(); row += score.classes) {
-    record["confusion"].push_back(std::vector<int64_t>(row, row + score.classes));
-  }
+  record["confusion"] = confusion_rows(score);
   return record;
 }
 
