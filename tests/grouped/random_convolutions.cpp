@@ -172,5 +172,52 @@ TEST(RandomConvolutions, WeightedSumsPassOverGroupsWithoutWeight) {
   }
 }
 
+/// Pictures so large that the library takes few examples at a time; each alone is one part.
+TEST(RandomConvolutions, LargePicturesGoThroughInParts) {
+  const int64_t examples = 5, channels = 16, side = 512;
+  const ConvShape shape{.batch = examples,
+                        .channels = channels,
+                        .height = side,
+                        .width = side,
+                        .filters = 1,
+                        .kernel_h = 3,
+                        .kernel_w = 3,
+                        .padding = 1};
+  ConvShape one = shape;
+  one.batch = 1;
+  const Tensor x = random_normal({examples, channels, side, side}, 1, DType::float32);
+  const Tensor g = random_normal({examples, 1, side, side}, 2, DType::float32);
+  const std::vector<float> factor = {1, -2, 0.5f, 3, 1};
+  const int64_t taps = shape.taps(), area = side * side;
+  std::vector<float> whole(static_cast<size_t>(taps), 1), alone(whole);
+  const int64_t bounds[] = {0, 1, 2, 3, 4, 5};
+  const std::vector<double> c(factor.begin(), factor.end());
+  cpu::conv_weighted_sum<float>(shape, {5, bounds, bounds}, x.data<float>(), g.data<float>(),
+                                c.data(), 1, whole.data());
+  for (int64_t e = 0; e < examples; ++e) {
+    cpu::conv_weighted_sum<float>(one, {1, bounds, bounds}, x.data<float>() + e * channels * area,
+                                  g.data<float>() + e * area, c.data() + e, 1, alone.data());
+  }
+  // Sums of as many products as there are positions, whose roundings fall both ways: a random walk
+  // of 5 * 512 * 512 steps of at most eps times the largest partial sum, some 1e4.
+  const double bound = std::sqrt(static_cast<double>(examples * area)) * 0x1p-24 * 1e4;
+  for (int64_t i = 0; i < taps; ++i) ASSERT_NEAR(whole[i], alone[i], bound) << i;
+
+  const Tensor w = random_normal({1, channels, 3, 3}, 3, DType::float32);
+  std::vector<float> y(static_cast<size_t>(examples * area)), y_alone(y);
+  std::vector<float> gx(static_cast<size_t>(x.numel())), gx_alone(gx);
+  cpu::conv2d_forward<float>(shape, x.data<float>(), w.data<float>(), nullptr, y.data());
+  cpu::conv2d_backward<float>(shape, g.data<float>(), w.data<float>(), gx.data());
+  for (int64_t e = 0; e < examples; ++e) {
+    cpu::conv2d_forward<float>(one, x.data<float>() + e * channels * area, w.data<float>(), nullptr,
+                               y_alone.data() + e * area);
+    cpu::conv2d_backward<float>(one, g.data<float>() + e * area, w.data<float>(),
+                                gx_alone.data() + e * channels * area);
+  }
+  // An output is a sum of 144 products of numbers below 6, an input's gradient one of 9.
+  for (size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], y_alone[i], 144 * 0x1p-24 * 36) << i;
+  for (size_t i = 0; i < gx.size(); ++i) ASSERT_NEAR(gx[i], gx_alone[i], 9 * 0x1p-24 * 36) << i;
+}
+
 }  // namespace
 }  // namespace minnow::test
