@@ -21,12 +21,15 @@ inline constexpr int64_t kFirstTestId = int64_t{1} << 32;
 /// both splits.
 inline constexpr int kCopyShift = 40;
 
-/// One example. `input` may share memory with the data set and is read, never written.
+/// One example: a picture with its label; or a sequence, with a label or with a target sequence.
+/// `input` may share memory with the data set and is read, never written.
 struct Example {
-  Tensor input;         ///< [C, H, W]: uint8 0..255 as stored, float32 after Transformed
-  int64_t label = 0;    ///< index into Dataset::classes()
-  int64_t id = 0;       ///< unique in the data set, and the same in every run
-  bool marked = false;  ///< a planted dragger
+  Tensor input;       ///< [C, H, W]: uint8 0..255 as stored, float32 after Transformed; or [T, ...]
+  int64_t label = 0;  ///< index into Dataset::classes()
+  int64_t id = 0;     ///< unique in the data set, and the same in every run
+  bool marked = false;               ///< a planted dragger
+  int64_t domain = 0;                ///< where it comes from: index into Dataset::domains()
+  std::vector<int64_t> target = {};  ///< a transcript: indices into Dataset::classes(), none is 0
 };
 
 /// A finite, indexable collection of labelled examples. Every member is safe to call from several
@@ -40,16 +43,29 @@ class Dataset {
   /// the same bits.
   virtual Example get(int64_t i, int64_t epoch) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
+  /// Whether inputs are sequences [T, ...] whose T differ: make_batch pads them to the longest.
+  virtual bool ragged() const { return false; }
+  /// Whether examples have a target sequence; classes() are then its tokens, the first the blank.
+  virtual bool transcribed() const { return false; }
+  /// About how long the input of example i is, known without making it; 0 where all are alike.
+  virtual int64_t length(int64_t /*i*/) const { return 0; }
+  /// Names of what Example::domain counts.
+  virtual std::vector<std::string> domains() const { return {"all"}; }
   /// What was left out of the data set and why, one line each: unreadable files, empty folders.
   virtual std::vector<std::string> warnings() const { return {}; }
 };
 
 /// B examples side by side.
 struct Batch {
-  Tensor inputs;             ///< [B, ...shape of one input], dtype of one input
-  Tensor labels;             ///< [B] int64; or probabilities [B, classes] float32, once mixed
-  Tensor ids;                ///< [B] int64
-  std::vector<bool> marked;  ///< B flags
+  Tensor inputs;                 ///< [B, ...shape of one input], dtype of one input; sequences are
+                                 ///< padded with zeros to the longest
+  Tensor labels;                 ///< [B] int64; or probabilities [B, classes] float32, once mixed
+  Tensor ids;                    ///< [B] int64
+  std::vector<bool> marked;      ///< B flags
+  std::vector<int64_t> domains;  ///< B numbers
+  Tensor lengths;  ///< [B] int64: true lengths T of ragged inputs; undefined for others
+  Tensor targets;  ///< [B, U] int64: target sequences, padded with zeros; undefined where none
+  Tensor target_lengths;  ///< [B] int64: their true lengths
 
   int64_t size() const { return static_cast<int64_t>(marked.size()); }
 };

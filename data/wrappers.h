@@ -20,6 +20,10 @@ class Wrapper : public Dataset {
   int64_t size() const override { return base_->size(); }
   const std::vector<std::string>& classes() const override { return base_->classes(); }
   std::vector<std::string> warnings() const override { return base_->warnings(); }
+  bool ragged() const override { return base_->ragged(); }
+  bool transcribed() const override { return base_->transcribed(); }
+  int64_t length(int64_t i) const override { return base_->length(i); }
+  std::vector<std::string> domains() const override { return base_->domains(); }
 
   const Dataset& base() const { return *base_; }
 
@@ -55,6 +59,7 @@ class Repeated : public Wrapper {
   Repeated(std::shared_ptr<const Dataset> base, int64_t repeats);
 
   int64_t size() const override { return base().size() * repeats_; }
+  int64_t length(int64_t i) const override { return base().length(i / repeats_); }
   Example get(int64_t i, int64_t epoch) const override;
 
  private:
@@ -67,6 +72,9 @@ class Subset : public Wrapper {
   Subset(std::shared_ptr<const Dataset> base, std::vector<int64_t> indices);
 
   int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
+  int64_t length(int64_t i) const override {
+    return base().length(indices_[static_cast<size_t>(i)]);
+  }
   Example get(int64_t i, int64_t epoch) const override;
 
  private:

@@ -92,6 +92,13 @@ Var avg_pool2d(const Var& x, const Pool2dOptions& options = {});
 /// x [B, C, H, W] -> [B, C].
 Var global_avg_pool(const Var& x);
 
+/// x [B, T, C] -> [B, T, C]: channel c of frame t is bias[c] + sum over u of weight[c, 0, u] x[t +
+/// u
+/// - (k - 1) / 2], with 0 beyond both ends; weight [C, 1, k], k odd, bias [C] or null.
+Var depthwise_conv1d(const Var& x, const Parameter& weight, const Parameter* bias);
+/// x [B, T, ...] with zeros at and after each example's length; lengths [B] int64 in [0, T].
+Var mask_tokens(const Var& x, const Tensor& lengths);
+
 /// ids [B, T] int64 in [0, V), weight [V, D] -> [B, T, D].
 Var embedding(Tape& tape, const Tensor& ids, const Parameter& weight);
 
@@ -121,5 +128,13 @@ Var convert(const Var& x, DType dtype);
 /// logits [B, C]; targets [B] int64 labels or [B, C] probabilities in the dtype of the logits ->
 /// losses [B]. Smoothing s mixes each target with the uniform distribution: (1 - s) target + s / C.
 Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing = 0);
+
+/// Connectionist temporal classification: logits [B, T, V], class 0 the blank, of which the first
+/// lengths[b] frames count; targets [B, U] int64 in [1, V), of which the first target_lengths[b]
+/// count -> losses [B]: -log of the probability of all alignments. Where there is none, because the
+/// target does not fit into the frames, the loss is infinite and its gradient NaN, so that the
+/// micro-batch is left out.
+Var ctc_loss(const Var& logits, const Tensor& lengths, const Tensor& targets,
+             const Tensor& target_lengths);
 
 }  // namespace minnow

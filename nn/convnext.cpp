@@ -63,7 +63,7 @@ ConvNext::ConvNext(const ConvNextConfig& config, Init init)
   }
 }
 
-Var ConvNext::forward(const Var& x) const {
+Var ConvNext::forward(const Var& x, const Tensor& /*lengths*/) const {
   const Var tokens = stem_norm_.forward(patch_embed(x, stem_.weight, &*stem_.bias));
   Var h = to_pictures(tokens, x.dim(2) / patch_, x.dim(3) / patch_);
   for (size_t s = 0; s < stages_.size(); ++s) {

@@ -36,7 +36,7 @@ class ConvNextBlock final : public Module {
 class ConvNext final : public Model {
  public:
   ConvNext(const ConvNextConfig& config, Init init);
-  Var forward(const Var& x) const override;
+  Var forward(const Var& x, const Tensor& lengths) const override;
   void collect(const std::string& prefix, Parameters& into) override;
 
  private:

@@ -15,7 +15,7 @@ MlpModel::MlpModel(int64_t inputs, const std::vector<int64_t>& hidden, int64_t c
   layers_.push_back(std::make_unique<Linear>(in, classes, init));
 }
 
-Var MlpModel::forward(const Var& x) const {
+Var MlpModel::forward(const Var& x, const Tensor& /*lengths*/) const {
   Var h = reshape(x, {x.dim(0), inputs_});  // [B, C H W]
   for (size_t i = 0; i + 1 < layers_.size(); ++i) h = relu(layers_[i]->forward(h));
   return layers_.back()->forward(h);
@@ -37,7 +37,7 @@ ConvNet::ConvNet(int64_t channels, int64_t width, int64_t norm_groups, int64_t c
         norm_groups, width);
 }
 
-Var ConvNet::forward(const Var& x) const {
+Var ConvNet::forward(const Var& x, const Tensor& /*lengths*/) const {
   Var h = max_pool2d(relu(norm1_.forward(conv1_.forward(x))));  // [B, W, H / 2, W / 2]
   h = relu(norm2_.forward(conv2_.forward(h)));                  // [B, W, H / 4, W / 4]
   return head_.forward(global_avg_pool(h));

@@ -14,7 +14,7 @@ namespace minnow::nn {
 class MlpModel final : public Model {
  public:
   MlpModel(int64_t inputs, const std::vector<int64_t>& hidden, int64_t classes, Init init);
-  Var forward(const Var& x) const override;
+  Var forward(const Var& x, const Tensor& lengths) const override;
   void collect(const std::string& prefix, Parameters& into) override;
 
  private:
@@ -27,7 +27,7 @@ class MlpModel final : public Model {
 class ConvNet final : public Model {
  public:
   ConvNet(int64_t channels, int64_t width, int64_t norm_groups, int64_t classes, Init init);
-  Var forward(const Var& x) const override;
+  Var forward(const Var& x, const Tensor& lengths) const override;
   void collect(const std::string& prefix, Parameters& into) override;
 
  private:

@@ -47,10 +47,16 @@ class Module {
   static void append(Parameter& parameter, const std::string& name, Parameters& into);
 };
 
-/// A classifier of batches: x [B, C, H, W] -> logits [B, classes].
+/// From a batch of examples to logits.
 class Model : public Module {
  public:
-  virtual Var forward(const Var& x) const = 0;
+  /// Pictures x [B, C, H, W] -> logits [B, classes]. Sequences x [B, T, ...], of which example b
+  /// ends at lengths[b] (int64 [B] on x's device; undefined: at T) -> logits [B, classes], or, of a
+  /// model that transcribes, [B, output_length(T), classes].
+  virtual Var forward(const Var& x, const Tensor& lengths) const = 0;
+  Var forward(const Var& x) const { return forward(x, Tensor()); }
+  /// How many output frames come of so many input frames, in a model that transcribes.
+  virtual int64_t output_length(int64_t input_length) const { return input_length; }
 };
 
 /// Number of trainable elements P.

@@ -91,7 +91,7 @@ ResNet::ResNet(const ResNetConfig& config, Init init)
   fc_ = std::make_unique<Linear>(in, config.classes, init);
 }
 
-Var ResNet::forward(const Var& x) const {
+Var ResNet::forward(const Var& x, const Tensor& /*lengths*/) const {
   Var h = relu(bn1_.forward(conv1_.forward(x)));
   if (large_stem_) h = max_pool2d(h, {.kernel = 3, .stride = 2, .padding = 1});
   return fc_->forward(global_avg_pool(through_stages(stages_, h)));
@@ -145,7 +145,7 @@ WideResNet::WideResNet(const WideResNetConfig& config, Init init)
   }
 }
 
-Var WideResNet::forward(const Var& x) const {
+Var WideResNet::forward(const Var& x, const Tensor& /*lengths*/) const {
   const Var h = through_stages(stages_, conv1_.forward(x));
   return fc_.forward(global_avg_pool(relu(bn_.forward(h))));
 }

@@ -40,7 +40,7 @@ class ResidualBlock final : public Module {
 class ResNet final : public Model {
  public:
   ResNet(const ResNetConfig& config, Init init);
-  Var forward(const Var& x) const override;
+  Var forward(const Var& x, const Tensor& lengths) const override;
   void collect(const std::string& prefix, Parameters& into) override;
 
  private:
@@ -80,7 +80,7 @@ class PreactivationBlock final : public Module {
 class WideResNet final : public Model {
  public:
   WideResNet(const WideResNetConfig& config, Init init);
-  Var forward(const Var& x) const override;
+  Var forward(const Var& x, const Tensor& lengths) const override;
   void collect(const std::string& prefix, Parameters& into) override;
 
  private:

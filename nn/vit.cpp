@@ -54,7 +54,7 @@ Vit::Vit(const VitConfig& config, Init init)
   }
 }
 
-Var Vit::forward(const Var& x) const {
+Var Vit::forward(const Var& x, const Tensor& /*lengths*/) const {
   check(x.value().rank() == 4 && x.dim(1) == config_.channels && x.dim(2) == config_.image &&
             x.dim(3) == config_.image,
         "vit: pictures must be [B, {}, {}, {}]; got {}", config_.channels, config_.image,

@@ -24,7 +24,7 @@ struct VitConfig {
 class Vit final : public Model {
  public:
   Vit(const VitConfig& config, Init init);
-  Var forward(const Var& x) const override;
+  Var forward(const Var& x, const Tensor& lengths) const override;
   void collect(const std::string& prefix, Parameters& into) override;
 
  private:

@@ -5,12 +5,13 @@
 #include <filesystem>
 #include <limits>
 
+#include "tests/paths.h"
+
 namespace minnow::test {
 
 Golden::Golden(const std::string& name)
     : name_(name),
-      file_(load_safetensors(std::filesystem::path(MINNOW_SOURCE_DIR) / "tests/golden" /
-                             (name + ".safetensors"))) {}
+      file_(load_safetensors(test::source_path("tests/golden") / (name + ".safetensors"))) {}
 
 Tensor Golden::at(const std::string& name) const {
   const Tensor* found = file_.find(name);

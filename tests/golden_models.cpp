@@ -10,6 +10,7 @@
 #include "nn/models.h"
 #include "tests/device.h"
 #include "tests/golden.h"
+#include "tests/paths.h"
 
 /// Whole models against PyTorch: logits, losses, micro-batch norms and clipped updates, by every
 /// strategy.
@@ -177,8 +178,7 @@ TEST_P(GoldenModels, ParametersHaveTheNamesAndShapesOfPyTorch) {
 
 TEST(GoldenNames, FullSizeModelsHaveTheTensorsOfTorchvisionAndTimm) {
   std::map<std::string, std::string> expected;
-  std::istringstream lines(
-      read_text_file(std::filesystem::path(MINNOW_SOURCE_DIR) / "tests/golden/model_tensors.txt"));
+  std::istringstream lines(read_text_file(test::source_path("tests/golden/model_tensors.txt")));
   for (std::string line; std::getline(lines, line);) {
     const size_t space = line.find(' ');
     expected[line.substr(0, space)] += line.substr(space + 1) + "\n";

@@ -5,6 +5,7 @@
 
 #include "kernels/random.h"
 #include "tests/data/files.h"
+#include "tests/paths.h"
 
 namespace minnow::data_test {
 namespace {
@@ -134,7 +135,7 @@ TEST_F(Picture, ReadsJpeg) {
 /// cmyk.jpg: 16 x 16 pixels in four inks, the left half cyan, the right half yellow.
 TEST_F(Picture, ReadsFourInks) {
   Bytes out(3 * 256);
-  decode_picture(std::filesystem::path(MINNOW_SOURCE_DIR) / "tests/data/cmyk.jpg", 16, out.data());
+  decode_picture(test::source_path("tests/data/cmyk.jpg"), 16, out.data());
   const auto near = [&](size_t pixel, int r, int g, int b) {
     return std::abs(out[pixel] - r) <= 3 && std::abs(out[256 + pixel] - g) <= 3 &&
            std::abs(out[512 + pixel] - b) <= 3;
@@ -146,7 +147,7 @@ TEST_F(Picture, ReadsFourInks) {
 /// grey16.png: 8 x 8 pixels of 16 bits, the i-th 1000 i + 37.
 TEST_F(Picture, KeepsTheUpperHalfOfSixteenBits) {
   Bytes out(3 * 64);
-  decode_picture(std::filesystem::path(MINNOW_SOURCE_DIR) / "tests/data/grey16.png", 8, out.data());
+  decode_picture(test::source_path("tests/data/grey16.png"), 8, out.data());
   for (size_t p = 0; p < 64; ++p) {
     EXPECT_EQ(out[p], (1000 * p + 37) >> 8);
     EXPECT_EQ(out[128 + p], out[p]);

@@ -9,13 +9,14 @@
 
 #include "engine/files.h"
 #include "tests/expect_error.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 
 namespace minnow {
 namespace {
 
 std::filesystem::path golden(const std::string& name) {
-  return std::filesystem::path(MINNOW_SOURCE_DIR) / "tests/golden" / name;
+  return test::source_path("tests/golden") / name;
 }
 
 std::string with_length(uint64_t length, const std::string& rest) {

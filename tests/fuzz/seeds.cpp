@@ -8,6 +8,7 @@
 #include "engine/files.h"
 #include "kernels/random.h"
 #include "tests/fuzz/targets.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 
 namespace minnow::fuzz {
@@ -24,8 +25,7 @@ struct Seed {
 /// The inputs kept for a target, in the order of their names.
 std::vector<Seed> seeds_of(std::string_view target) {
   std::vector<Seed> seeds;
-  for (const auto& entry :
-       fs::directory_iterator(fs::path(MINNOW_SOURCE_DIR "/tests/fuzz/seeds") / target)) {
+  for (const auto& entry : fs::directory_iterator(test::source_path("tests/fuzz/seeds") / target)) {
     const std::string text = read_text_file(entry.path());
     seeds.push_back({entry.path().filename().string(), {text.begin(), text.end()}});
   }
@@ -83,7 +83,7 @@ TEST(Fuzz, AFolderOfDamagedPictures) {
   fs::create_directories(folder / "train/a");
   for (const char* whole : {"train/b", "test/a", "test/b"}) {
     fs::create_directories(folder / whole);
-    fs::copy(MINNOW_SOURCE_DIR "/tests/fuzz/seeds/picture/photo.jpg", folder / whole);
+    fs::copy(test::source_path("tests/fuzz/seeds/picture/photo.jpg"), folder / whole);
   }
   for (int64_t i = 0; i < count; ++i) {
     const Input bytes = mutated(seeds[static_cast<size_t>(i) % seeds.size()].bytes, random);

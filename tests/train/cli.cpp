@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 #include "tests/train/program.h"
 #include "train/config_keys.h"
@@ -216,7 +217,8 @@ TEST(Cli, WhatIsStartedToOutliveItsTerminalDoes) {
 /// The exit status of a command of a shell in `folder`: `minnow` with the arguments, and `rest`.
 int shell(const fs::path& folder, const std::vector<std::string>& arguments,
           const std::string& rest) {
-  std::string command = fmt::format("cd '{}'; {{ '{}'", folder.string(), MINNOW_PROGRAM);
+  std::string command =
+      fmt::format("cd '{}'; {{ '{}'", folder.string(), test::program_path().string());
   for (const std::string& argument : arguments) command += " '" + argument + "'";
   command += "; echo $? >status; } " + rest;
   EXPECT_EQ(std::system(command.c_str()), 0);

@@ -7,6 +7,7 @@
 
 #include "engine/files.h"
 #include "tests/expect_error.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 #include "train/config_keys.h"
 
@@ -238,7 +239,7 @@ TEST(Config, ArgumentsAreARecipeAndOverridesThatWin) {
 }
 
 TEST(Config, ShippedRecipesAreValid) {
-  const std::filesystem::path recipes = std::filesystem::path(MINNOW_SOURCE_DIR) / "train/recipes";
+  const std::filesystem::path recipes = test::source_path("train/recipes");
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(recipes)) {
     Config config;

@@ -8,6 +8,7 @@
 
 #include "tests/data/files.h"
 #include "tests/device.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
@@ -18,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-const fs::path recipes = fs::path(MINNOW_SOURCE_DIR) / "train/recipes";
+const fs::path recipes = test::source_path("train/recipes");
 
 std::vector<std::string> recipe_names() {
   std::vector<std::string> names;

@@ -7,6 +7,7 @@
 #include "engine/files.h"
 #include "engine/safetensors.h"
 #include "tests/file_size_limit.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 #include "tests/train/program.h"
 
@@ -77,7 +78,7 @@ TEST_F(Errors, BatchLargerThanTheData) {
 /// Pictures beyond repair are named and counted, and the run goes on without them, whether they are
 /// found at the start or in the middle of an epoch.
 TEST_F(Errors, DamagedPicturesDoNotEndARun) {
-  const std::string seeds = MINNOW_SOURCE_DIR "/tests/fuzz/seeds/picture/";
+  const std::string seeds = test::source_path("tests/fuzz/seeds/picture/");
   const std::string whole = read_text_file(seeds + "photo.jpg");
   std::string damaged = read_text_file(seeds + "rgb.png");
   damaged[41] = static_cast<char>(0xff);  // the first of the compressed bytes

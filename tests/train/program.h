@@ -11,6 +11,7 @@
 
 #include "engine/files.h"
 #include "tests/device.h"
+#include "tests/paths.h"
 
 namespace minnow::test {
 
@@ -26,7 +27,7 @@ class Program {
  public:
   Program(const std::filesystem::path& folder, std::vector<std::string> arguments)
       : out_(folder / ".stdout"), err_(folder / ".stderr") {
-    arguments.insert(arguments.begin(), MINNOW_PROGRAM);
+    arguments.insert(arguments.begin(), test::program_path().string());
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);

@@ -9,6 +9,7 @@
 #include "engine/files.h"
 #include "tests/expect_error.h"
 #include "tests/file_size_limit.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 #include "train/crc.h"
 
@@ -18,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-const fs::path golden = MINNOW_SOURCE_DIR "/tests/golden/events.tfevents";
+const fs::path golden = test::source_path("tests/golden/events.tfevents");
 
 /// The events of a file, whose frames must be whole.
 std::vector<std::string> events_in(const fs::path& path) {
