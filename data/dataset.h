@@ -57,15 +57,15 @@ class Dataset {
 
 /// B examples side by side.
 struct Batch {
-  Tensor inputs;                 ///< [B, ...shape of one input], dtype of one input; sequences are
-                                 ///< padded with zeros to the longest
-  Tensor labels;                 ///< [B] int64; or probabilities [B, classes] float32, once mixed
-  Tensor ids;                    ///< [B] int64
-  std::vector<bool> marked;      ///< B flags
-  std::vector<int64_t> domains;  ///< B numbers
-  Tensor lengths;  ///< [B] int64: true lengths T of ragged inputs; undefined for others
-  Tensor targets;  ///< [B, U] int64: target sequences, padded with zeros; undefined where none
-  Tensor target_lengths;  ///< [B] int64: their true lengths
+  Tensor inputs;             ///< [B, ...shape of one input], dtype of one input; sequences are
+                             ///< padded with zeros to the longest
+  Tensor labels;             ///< [B] int64; or probabilities [B, classes] float32, once mixed
+  Tensor ids;                ///< [B] int64
+  std::vector<bool> marked;  ///< B flags
+  std::vector<int64_t> domains = {};  ///< B numbers
+  Tensor lengths = {};  ///< [B] int64: true lengths T of ragged inputs; undefined for others
+  Tensor targets = {};  ///< [B, U] int64: target sequences, padded with zeros; undefined where none
+  Tensor target_lengths = {};  ///< [B] int64: their true lengths
 
   int64_t size() const { return static_cast<int64_t>(marked.size()); }
 };
