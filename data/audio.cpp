@@ -135,10 +135,10 @@ Audio read_audio(const std::filesystem::path& path, double most_seconds) {
   while (std::ssize(audio.samples) < info.frames) {
     const int64_t left = info.frames - std::ssize(audio.samples);
     const int64_t got = sf_readf_float(file.get(), block.data(), std::min(most, left));
-    check(sf_error(file.get()) == SF_ERR_NO_ERROR, "{}: the sound is damaged: {}", name,
-          sf_strerror(file.get()));
-    check(got > 0, "{}: the sound ends early: {} of {} frames", name, audio.samples.size(),
-          info.frames);
+    const bool failed = sf_error(file.get()) != SF_ERR_NO_ERROR;
+    check(got > 0 && !failed, "{}: the sound is damaged or ends early, after {} of {} frames: {}",
+          name, std::ssize(audio.samples) + got, info.frames,
+          failed ? sf_strerror(file.get()) : "no more samples");
     append_mono(name, block, got, info.channels, audio.samples);
   }
   return audio;

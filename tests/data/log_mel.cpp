@@ -2,26 +2,20 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <thread>
 #include <vector>
 
+#include "tests/data/sound.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
 
 namespace minnow {
 namespace {
 
-std::vector<float> sine(int64_t samples, double hertz, double rate = 16000) {
-  std::vector<float> out;
-  for (int64_t t = 0; t < samples; ++t) {
-    const double cycles = hertz * static_cast<double>(t) / rate;
-    out.push_back(static_cast<float>(0.5 * std::sin(2 * std::numbers::pi * cycles)));
-  }
-  return out;
-}
+using data_test::sine;
 
 LogMelOptions options_of(const Tensor& golden) {
   const double* o = golden.data<double>();
