@@ -10,6 +10,8 @@
 namespace minnow {
 
 std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training) {
+  std::shared_ptr<const Dataset> stored = open_dataset(config.dataset(), split);
+  if (stored->vocabulary() > 0) return stored;
   const Normalisation usual = default_normalisation(config.data.set.name);
   TransformOptions options;
   options.mean = config.data.mean.empty() ? usual.mean : config.data.mean;
@@ -21,7 +23,7 @@ std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool
                      .randaug_magnitude = config.data.randaug_magnitude,
                      .erasing = config.data.erasing};
   options.seed = config.seed;
-  return std::make_shared<Transformed>(open_dataset(config.dataset(), split), options);
+  return std::make_shared<Transformed>(std::move(stored), options);
 }
 
 const Dataset& stored_pictures(const Dataset& dataset) {
@@ -42,6 +44,10 @@ std::vector<std::string> LeftOut::news() {
 }
 
 void resolve(Config& config, const Dataset& dataset) {
+  const bool reads = config.model.name == "text", ids = dataset.vocabulary() > 0;
+  check(reads == ids, "model.name: {} {} texts, and {} has {}", config.model.name,
+        reads ? "reads" : "does not read", config.data.set.name, ids ? "nothing else" : "none");
+  if (ids) return;
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);
   int64_t& image = config.model.vit.image;
@@ -55,6 +61,8 @@ void resolve(Config& config, const Dataset& dataset) {
 
 std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& dataset) {
   nn::ModelConfig model = config.model;
+  model.vocabulary = dataset.vocabulary();
+  model.max_tokens = config.data.set.reviews.max_tokens;
   model.vit.channels = dataset.get(0, 0).input.dim(0);
   model.vit.classes = std::ssize(dataset.classes());
   return nn::make_model(model, config.seed);
