@@ -1,24 +1,18 @@
 #include "data/imagefolder.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cctype>
-#include <exception>
 #include <functional>
-#include <thread>
 #include <utility>
 
+#include "data/hold_out.h"
+#include "data/parallel.h"
 #include "data/picture.h"
-#include "kernels/random.h"
 
 namespace minnow {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr double kHeldOut = 0.1;
-constexpr uint64_t kHoldOutSeed =
-    0x6d696e6e6f77;  // fixed: the split must not move with a run's seed
 
 bool is_hidden(const fs::path& path) {
   return path.filename().string().starts_with('.');
@@ -76,17 +70,6 @@ Layout find_layout(const fs::path& root) {
   return layout;
 }
 
-/// Calls work(i) for all i of [0, n) on some threads, in any order; `work` must not throw.
-void parallel_for(int64_t n, int64_t threads, const std::function<void(int64_t)>& work) {
-  std::atomic<int64_t> next = 0;
-  const auto take = [&] {
-    for (int64_t i = next++; i < n; i = next++) work(i);
-  };
-  std::vector<std::jthread> helpers;
-  for (int64_t t = 1; t < std::min(threads, n); ++t) helpers.emplace_back(take);
-  take();
-}
-
 }  // namespace
 
 ImageFolder::ImageFolder(const std::string& path, Split split, const ImageFolderOptions& options)
@@ -105,12 +88,13 @@ ImageFolder::ImageFolder(const std::string& path, Split split, const ImageFolder
         "imagefolder: {} must hold at least 2 class folders; it holds only {}",
         class_folder.string(), classes_[0]);
   list_files(folder, split == Split::test ? kFirstTestId : 0);
-  if (layout.train == layout.test) hold_out(split);
+  if (layout.train == layout.test) {
+    std::erase_if(files_, [&](const File& file) { return !held_for(split, file.id); });
+  }
 
   const int64_t bytes = size() * 3 * size_ * size_;
   if (bytes <= options.cache_bytes) cache_ = Tensor::empty({size(), 3, size_, size_}, DType::uint8);
-  const int64_t processors = std::max<int64_t>(1, std::thread::hardware_concurrency());
-  check_files(options.threads > 0 ? options.threads : processors);
+  check_files(options.threads);
   check(!files_.empty(), "imagefolder: no readable .jpg, .jpeg or .png picture in {}{}{}",
         folder.string(),
         warnings_.empty() ? "" : "; first: ", warnings_.empty() ? "" : warnings_.front());
@@ -133,17 +117,8 @@ void ImageFolder::list_files(const fs::path& folder, int64_t first_id) {
   }
 }
 
-void ImageFolder::hold_out(Split split) {
-  std::erase_if(files_, [&](const File& file) {
-    const uint64_t place = static_cast<uint64_t>(file.id % kFirstTestId);
-    const RandomKey key{kHoldOutSeed, stream::shuffle, 0, place};
-    return (key.uniform(0) < kHeldOut) != (split == Split::test);
-  });
-}
-
 void ImageFolder::check_files(int64_t threads) {
   std::vector<std::string> reasons(files_.size());
-  std::exception_ptr trouble;
   const int64_t row = 3 * size_ * size_;
   parallel_for(size(), threads, [&](int64_t i) {
     try {
@@ -154,12 +129,8 @@ void ImageFolder::check_files(int64_t threads) {
       }
     } catch (const Error& failure) {
       reasons[static_cast<size_t>(i)] = failure.what();
-    } catch (...) {  // no memory: the picture is not to blame
-      const std::lock_guard lock(mutex_);
-      trouble = std::current_exception();
     }
   });
-  if (trouble) std::rethrow_exception(trouble);
   std::vector<File> readable;
   for (size_t i = 0; i < files_.size(); ++i) {
     if (reasons[i].empty()) {

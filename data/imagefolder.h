@@ -51,7 +51,6 @@ class ImageFolder : public Dataset {
   };
 
   void list_files(const std::filesystem::path& folder, int64_t first_id);
-  void hold_out(Split split);
   void check_files(int64_t threads);
   Tensor decode(int64_t i) const;
 

@@ -24,6 +24,7 @@ class Wrapper : public Dataset {
   bool transcribed() const override { return base_->transcribed(); }
   int64_t length(int64_t i) const override { return base_->length(i); }
   int64_t vocabulary() const override { return base_->vocabulary(); }
+  std::vector<int64_t> transcript(int64_t i) const override { return base_->transcript(i); }
   std::vector<std::string> domains() const override { return base_->domains(); }
 
   const Dataset& base() const { return *base_; }
@@ -61,6 +62,9 @@ class Repeated : public Wrapper {
 
   int64_t size() const override { return base().size() * repeats_; }
   int64_t length(int64_t i) const override { return base().length(i / repeats_); }
+  std::vector<int64_t> transcript(int64_t i) const override {
+    return base().transcript(i / repeats_);
+  }
   Example get(int64_t i, int64_t epoch) const override;
 
  private:
@@ -75,6 +79,9 @@ class Subset : public Wrapper {
   int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
   int64_t length(int64_t i) const override {
     return base().length(indices_[static_cast<size_t>(i)]);
+  }
+  std::vector<int64_t> transcript(int64_t i) const override {
+    return base().transcript(indices_[static_cast<size_t>(i)]);
   }
   Example get(int64_t i, int64_t epoch) const override;
 

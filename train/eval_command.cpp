@@ -3,6 +3,7 @@
 #include "train/commands.h"
 #include "train/confusion.h"
 #include "train/evaluate.h"
+#include "train/records.h"
 #include "train/run_folder.h"
 #include "train/task.h"
 
@@ -23,7 +24,9 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   use_threads(config);
   const auto dataset = open_data(config, Split::test, false);
   resolve(config, *dataset);
-  const auto model = make_model(config, *dataset);
+  check(!dataset->transcribed() || (options.confusion.empty() && !options.classes),
+        "--classes and --confusion: {} has transcripts, not classes", config.data.set.name);
+  const auto model = make_model(config, notes_on(*dataset));
   load_model(*model, weights, *dataset, options.raw);
   model->to(compute_device(config));
   const Score score = evaluate(*model, config, dataset);
@@ -31,18 +34,16 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   const auto& names = dataset->classes();
   if (!options.confusion.empty()) save_confusion(options.confusion, score, names);
   if (options.json) {
-    nlohmann::json record{{"weights", weights},
-                          {"examples", score.examples},
-                          {"loss", score.loss},
-                          {"top1", score.top1},
-                          {"top5", score.top5}};
+    nlohmann::json record = score_record(score);
+    record["weights"] = weights;
+    record["examples"] = score.examples;
     if (options.classes) record["classes"] = class_records(score, names);
     // A class may have a name that is no UTF-8.
     fmt::print("{}\n", record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} % on {} test pictures of {}\n",
-               weights, score.loss, 100 * score.top1, 100 * score.top5, score.examples,
-               config.data.set.name);
+    fmt::print("{}: {} on {} test {} of {}\n", weights, to_string(score), score.examples,
+               kind_of_examples(*dataset), config.data.set.name);
+    if (score.text) fmt::print("{}", text_table(*score.text));
     if (options.classes) fmt::print("{}", class_table(score, names));
   }
   return 0;

@@ -1,5 +1,6 @@
 #include "train/evaluate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "data/loader.h"
 #include "engine/group_sinks.h"
 #include "engine/ops.h"
+#include "train/ctc_decode.h"
 #include "train/task.h"
 
 namespace minnow {
@@ -43,7 +45,47 @@ void add(const Batch& batch, const Tensor& logits, const Tensor& losses, Score& 
   sums.examples += batch.size();
 }
 
+/// Adds what the best paths through the logits [B, T, V] are as text.
+void add_text(const Batch& batch, const Tensor& logits, const Tensor& frames, const Tensor& losses,
+              const std::vector<std::string>& tokens, Score& sums) {
+  const int64_t room = logits.dim(1), classes = logits.dim(2), most = batch.targets.dim(1);
+  if (!sums.text) sums.text.emplace();
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const int64_t* target = batch.targets.data<int64_t>() + i * most;
+    const std::vector<int64_t> wanted(target, target + batch.target_lengths.data<int64_t>()[i]);
+    const auto path =
+        greedy_path(logits.data<float>() + i * room * classes, frames.data<int64_t>()[i], classes);
+    sums.text->add(text_of(wanted, tokens), text_of(path, tokens));
+    const float loss = losses.data<float>()[i];
+    if (std::isinf(loss)) {
+      ++sums.impossible;
+    } else {
+      sums.loss += loss;
+    }
+  }
+  sums.examples += batch.size();
+}
+
 }  // namespace
+
+std::string to_string(const Score& score) {
+  if (score.text) {
+    return fmt::format("loss {:.4f}, WER {:.2f} %, CER {:.2f} %", score.loss,
+                       100 * score.text->words.rate(), 100 * score.text->characters.rate());
+  }
+  return fmt::format("loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %", score.loss, 100 * score.top1,
+                     100 * score.top5);
+}
+
+std::string text_table(const TextScore& text) {
+  std::string lines;
+  for (const auto& [name, e] :
+       {std::pair{"words", text.words}, std::pair{"characters", text.characters}}) {
+    lines += fmt::format("{:<12}{} of {} wrong: {} substituted, {} deleted, {} inserted\n", name,
+                         e.errors(), e.reference, e.substitutions, e.deletions, e.insertions);
+  }
+  return lines;
+}
 
 int64_t Score::count(int64_t label) const {
   const auto row = confusion.begin() + label * classes;
@@ -63,18 +105,27 @@ int64_t label_rank(const float* logits, int64_t classes, int64_t label) {
 
 Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dataset> dataset) {
   const Device device = device_of(model.parameters());
+  const std::vector<std::string> tokens = dataset->classes();
   Loader loader(std::move(dataset), {.batch = kBatch, .workers = config.data.workers});
   loader.start_epoch(0);
   Score score;
   while (const std::optional<Batch> batch = loader.next()) {
     Tape tape(Tape::Mode::evaluate);
-    const Var logits = logits_of(model, config, tape, batch->inputs.to(device));
-    const Var losses = cross_entropy(logits, batch->labels);
-    const Device host = Device::cpu();
-    add(*batch, logits.value().to(host), losses.value().to(host), score);
+    const Tensor logits = logits_of(model, config, tape, batch->inputs.to(device), batch->lengths)
+                              .value()
+                              .to(Device::cpu());
+    Tape scoring(Tape::Mode::evaluate);
+    const Var x = scoring.input(logits);
+    if (batch->targets.defined()) {
+      const Tensor frames = output_lengths(model, batch->lengths);
+      const Var losses = ctc_loss(x, frames, batch->targets, batch->target_lengths);
+      add_text(*batch, logits, frames, losses.value(), tokens, score);
+    } else {
+      add(*batch, logits, cross_entropy(x, batch->labels).value(), score);
+    }
   }
   const auto n = static_cast<double>(score.examples);
-  score.loss /= n;
+  score.loss /= std::max(n - static_cast<double>(score.impossible), 1.0);
   score.top1 /= n;
   score.top5 /= n;
   return score;

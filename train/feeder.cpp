@@ -26,11 +26,17 @@ Feeder::Fed send(const Batch& batch) {
     fed.batch.inputs = upload(batch.inputs, fed.staged.inputs);
     fed.batch.labels = upload(batch.labels, fed.staged.labels);
     fed.batch.ids = upload(batch.ids, fed.staged.ids);
+    if (batch.targets.defined()) {
+      fed.batch.targets = upload(batch.targets, fed.staged.targets);
+      fed.batch.target_lengths = upload(batch.target_lengths, fed.staged.target_lengths);
+    }
   } catch (...) {
     cuda::finish_upload();  // the memory of those that are on their way goes to others now
     throw;
   }
   fed.batch.marked = batch.marked;
+  fed.batch.domains = batch.domains;
+  fed.batch.lengths = batch.lengths;  // the host computes with them
   return fed;
 }
 

@@ -18,7 +18,7 @@ class Feeder {
   Feeder(const Feeder&) = delete;
   Feeder& operator=(const Feeder&) = delete;
 
-  /// A batch on the device.
+  /// A batch on the device; its lengths stay on the host.
   struct Fed {
     Batch batch;
     Batch staged;  ///< its pinned source: to be kept until the device has used the batch

@@ -42,10 +42,7 @@ Predictor load_predictor(const std::string& weights) {
   check_config(config);
   check(config.model.vit.image > 0, "{}: does not say how large its pictures are", weights);
   use_threads(config);
-  nn::ModelConfig model = config.model;
-  model.vit.channels = predictor.notes.channels;
-  model.vit.classes = std::ssize(predictor.notes.classes);
-  predictor.model = nn::make_model(model, config.seed);
+  predictor.model = make_model(config, predictor.notes);
   load_parameters(predictor.model->parameters(), load_weights(weights), weights);
   predictor.device = compute_device(config);
   predictor.model->to(predictor.device);

@@ -72,11 +72,32 @@ void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms) {
   record["grad_norm"] = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
+nlohmann::json score_record(const Score& score) {
+  if (!score.text) return {{"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+  const auto counts = [](const ErrorCounts& errors) {
+    return nlohmann::json{{"substitutions", errors.substitutions},
+                          {"deletions", errors.deletions},
+                          {"insertions", errors.insertions},
+                          {"reference", errors.reference}};
+  };
+  const TextScore& text = *score.text;
+  return {{"loss", score.loss},
+          {"wer", text.words.rate()},
+          {"cer", text.characters.rate()},
+          {"words", counts(text.words)},
+          {"characters", counts(text.characters)},
+          {"sentences", text.sentences},
+          {"wrong_sentences", text.wrong_sentences}};
+}
+
 nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged,
                            const std::vector<std::string>& classes) {
-  nlohmann::json record{{"kind", "eval"},     {"step", place.step}, {"epoch", place.epoch},
-                        {"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+  nlohmann::json record = score_record(score);
+  record["kind"] = "eval";
+  record["step"] = place.step;
+  record["epoch"] = place.epoch;
   if (averaged) record["averaged"] = true;
+  if (score.text) return record;
   constexpr size_t most = 100;  // classes: a matrix of a thousand would outweigh all other records
   if (classes.size() > most) return record;
   record["classes"] = classes;

@@ -29,8 +29,11 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
                 const std::vector<bool>& marked, const Tensor& ids);
 /// Adds `grad_norm`, from the squared norms [L] float64 of the parameters' updates, on the host.
 void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms);
-/// With `averaged`: true where it was the averaged weights that were measured. Up to 100 classes,
-/// `classes` are their names and `confusion` the matrix of the Score, row by row.
+/// What a Score says: "loss", "top1", "top5"; or "loss", "wer", "cer" and the counts behind them.
+nlohmann::json score_record(const Score& score);
+/// score_record of an evaluation of a run. With `averaged`: true where it was the averaged weights
+/// that were measured. Up to 100 classes, `classes` are their names and `confusion` the matrix of
+/// the Score, row by row.
 nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged,
                            const std::vector<std::string>& classes);
 

@@ -171,10 +171,6 @@ std::map<std::string, std::string> weights_metadata(const Config& config, const 
           {notes_key, to_json(notes)}};
 }
 
-DataNotes notes_on(const Dataset& dataset) {
-  return {dataset.classes(), dataset.get(0, 0).input.dim(0)};
-}
-
 std::string to_json(const DataNotes& notes) {
   return nlohmann::json{{"classes", notes.classes}, {"channels", notes.channels}}.dump(
       -1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -11,6 +11,7 @@
 #include "engine/files.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/task.h"
 
 namespace minnow {
 
@@ -36,12 +37,6 @@ FolderLock open_run_folder(Config& config, std::optional<int64_t> resumed_step);
 /// DIR/metrics.jsonl
 std::filesystem::path metrics_path(const std::filesystem::path& run_dir);
 
-/// What saved weights say of the data that they were trained on.
-struct DataNotes {
-  std::vector<std::string> classes;  ///< names, in the order of the logits
-  int64_t channels = 3;              ///< of a picture
-};
-DataNotes notes_on(const Dataset& dataset);
 std::string to_json(const DataNotes& notes);
 
 /// The configuration that a checkpoint or a file of weights carries; empty where it carries none.

@@ -31,7 +31,7 @@ void RunLog::finish() {
   if (!config_.log.report || history_.records == reported_) return;
   try {
     write_file_atomically(report_path(config_.run.dir),
-                          report_page(config_, history_, &stored_pictures(*examples_)));
+                          report_page(config_, history_, stored_pictures(*examples_)));
   } catch (const RunError& error) {
     say_(fmt::format("no report: {}", error.what()));
   }

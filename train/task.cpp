@@ -9,9 +9,14 @@
 
 namespace minnow {
 
+DataNotes notes_on(const Dataset& dataset) {
+  if (dataset.vocabulary() > 0) return {dataset.classes(), dataset.vocabulary()};
+  return {dataset.classes(), dataset.get(0, 0).input.dim(dataset.ragged() ? -1 : 0)};
+}
+
 std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training) {
   std::shared_ptr<const Dataset> stored = open_dataset(config.dataset(), split);
-  if (stored->vocabulary() > 0) return stored;
+  if (stored->ragged()) return stored;  // features are made, and changed, as they are read
   const Normalisation usual = default_normalisation(config.data.set.name);
   TransformOptions options;
   options.mean = config.data.mean.empty() ? usual.mean : config.data.mean;
@@ -26,9 +31,14 @@ std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool
   return std::make_shared<Transformed>(std::move(stored), options);
 }
 
-const Dataset& stored_pictures(const Dataset& dataset) {
+const Dataset* stored_pictures(const Dataset& dataset) {
   const auto* transformed = dynamic_cast<const Transformed*>(&dataset);
-  return transformed == nullptr ? dataset : transformed->base();
+  return transformed == nullptr ? nullptr : &transformed->base();
+}
+
+const char* kind_of_examples(const Dataset& dataset) {
+  if (dataset.transcribed()) return "utterances";
+  return dataset.ragged() ? "texts" : "pictures";
 }
 
 std::vector<std::string> LeftOut::news() {
@@ -44,10 +54,15 @@ std::vector<std::string> LeftOut::news() {
 }
 
 void resolve(Config& config, const Dataset& dataset) {
-  const bool reads = config.model.name == "text", ids = dataset.vocabulary() > 0;
-  check(reads == ids, "model.name: {} {} texts, and {} has {}", config.model.name,
-        reads ? "reads" : "does not read", config.data.set.name, ids ? "nothing else" : "none");
-  if (ids) return;
+  const std::string& name = config.data.set.name;
+  const bool transcribes = config.model.name == "conformer", reads = config.model.name == "text";
+  check(transcribes == dataset.transcribed(), "model.name: {} {}, but {} {} transcripts",
+        config.model.name, transcribes ? "learns transcripts" : "learns classes", name,
+        dataset.transcribed() ? "has" : "has no");
+  check(reads == (dataset.vocabulary() > 0), "model.name: {} {} texts, but {} {}",
+        config.model.name, reads ? "reads" : "does not read", name,
+        reads ? "has none" : "has nothing else");
+  if (dataset.ragged()) return;
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);
   int64_t& image = config.model.vit.image;
@@ -59,12 +74,12 @@ void resolve(Config& config, const Dataset& dataset) {
   if (config.data.std.empty()) config.data.std = usual.std;
 }
 
-std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& dataset) {
+std::unique_ptr<nn::Model> make_model(const Config& config, const DataNotes& notes) {
   nn::ModelConfig model = config.model;
-  model.vocabulary = dataset.vocabulary();
+  model.vit.channels = notes.channels;
+  model.vit.classes = std::ssize(notes.classes);
+  model.vocabulary = notes.channels;
   model.max_tokens = config.data.set.reviews.max_tokens;
-  model.vit.channels = dataset.get(0, 0).input.dim(0);
-  model.vit.classes = std::ssize(dataset.classes());
   return nn::make_model(model, config.seed);
 }
 
@@ -107,9 +122,34 @@ Device compute_device(const Config& config) {
   return cuda ? Device::cuda() : Device::cpu();
 }
 
-Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs) {
+Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs,
+              const Tensor& lengths) {
   const DType dtype = config.precision == "bf16" ? DType::bfloat16 : DType::float32;
-  return convert(model.forward(tape.input(inputs.to(dtype))), DType::float32);
+  const bool tokens = inputs.dtype() == DType::int64;
+  const Var x = tape.input(tokens ? inputs : inputs.to(dtype));
+  const Tensor ends = lengths.defined() ? lengths.to(x.device()) : lengths;
+  return convert(model.forward(x, ends), DType::float32);
+}
+
+Tensor output_lengths(const nn::Model& model, const Tensor& lengths) {
+  const Tensor outputs = Tensor::empty(lengths.shape(), DType::int64);
+  const int64_t* from = lengths.data<int64_t>();
+  std::transform(from, from + lengths.numel(), outputs.data<int64_t>(),
+                 [&](int64_t length) { return model.output_length(length); });
+  return outputs;
+}
+
+Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Batch& batch,
+              int64_t begin, int64_t end) {
+  const auto part = [&](const Tensor& t) { return t.defined() ? t.slice(begin, end) : t; };
+  const Tensor lengths = part(batch.lengths);
+  const Var logits = logits_of(model, config, tape, part(batch.inputs), lengths);
+  if (batch.targets.defined()) {
+    return ctc_loss(logits, output_lengths(model, lengths).to(logits.device()), part(batch.targets),
+                    part(batch.target_lengths));
+  }
+  return cross_entropy(logits, part(batch.labels),
+                       tape.recording() ? config.train.label_smoothing : 0);
 }
 
 void use_threads(const Config& config) {

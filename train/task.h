@@ -12,12 +12,24 @@
 
 namespace minnow {
 
+/// What a model must know of its data, and what saved weights say of the data that they were
+/// trained on.
+struct DataNotes {
+  std::vector<std::string> classes;  ///< names, in the order of the logits
+  int64_t channels = 3;  ///< of a picture, the features of a frame, or the vocabulary of texts
+};
+DataNotes notes_on(const Dataset& dataset);
+
 /// Opens a split of the data that a configuration describes: float32, normalised, and augmented
 /// where `training`.
 std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training);
 
 /// The data set that open_data made `dataset` of: its pictures are uint8 and as they were stored.
-const Dataset& stored_pictures(const Dataset& dataset);
+/// Null where the data are no pictures.
+const Dataset* stored_pictures(const Dataset& dataset);
+
+/// What people call the examples of a data set: "pictures", "texts" or "utterances".
+const char* kind_of_examples(const Dataset& dataset);
 
 /// Says what a data set leaves out, as it becomes known.
 class LeftOut {
@@ -31,12 +43,12 @@ class LeftOut {
   size_t told_ = 0;
 };
 
-/// Replaces what the configuration leaves to the data (model.image, data.image, data.mean,
-/// data.std) by what they are. Error where the model's pictures are not those of the data.
+/// Replaces what the configuration leaves to the data (of pictures: model.image, data.image,
+/// data.mean, data.std) by what they are. Error where the model is not one for these data.
 void resolve(Config& config, const Dataset& dataset);
 
-/// The model for the pictures and the classes of a data set; `config` is resolved.
-std::unique_ptr<nn::Model> make_model(const Config& config, const Dataset& dataset);
+/// The model for the inputs and the classes of a data set; `config` is resolved.
+std::unique_ptr<nn::Model> make_model(const Config& config, const DataNotes& notes);
 
 /// Reads weights (a safetensors file or a checkpoint; `raw` as in load_weights) into a model. One
 /// Error names all that does not fit; first of all another number of classes than the data have.
@@ -55,8 +67,17 @@ Device compute_device(const Config& config);
 /// Why "auto" does not mean a GPU here; empty where it does, or where another device was asked for.
 std::string why_not_cuda(const Config& config);
 
-/// The model's logits [B, classes] in float32, computed in config.precision.
-Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs);
+/// The model's logits in float32, computed in config.precision. lengths as in Batch.
+Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs,
+              const Tensor& lengths = {});
+
+/// How many of the logits' frames count, for each example: [B] int64 on the host.
+Tensor output_lengths(const nn::Model& model, const Tensor& lengths);
+
+/// The losses [n] of the examples [begin, end) of a batch on the model's device: CTC of those that
+/// have a transcript, otherwise cross-entropy.
+Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Batch& batch,
+              int64_t begin, int64_t end);
 
 /// How many processor cores the run takes; config.threads = 0: all.
 void use_threads(const Config& config);

@@ -21,8 +21,7 @@ int train_command(const std::vector<std::string>& arguments) {
     return kExitInterrupted;
   }
   if (const auto& score = trainer.score()) {
-    fmt::print("test: loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %\n", score->loss,
-               100 * score->top1, 100 * score->top5);
+    fmt::print("test: {}\n", to_string(*score));
   }
   fmt::print("run: {}\n", config.run.dir);
   if (!config.run.save.empty()) fmt::print("weights: {}\n", config.run.save);

@@ -49,7 +49,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
         "train.batch: {} examples, but the data set has only {}", config_.train.batch,
         train_->size());
   notes_ = notes_on(*train_);
-  model_ = make_model(config_, *train_);
+  model_ = make_model(config_, notes_);
   model_->to(device_);
   parameters_ = model_->parameters();
   freeze(parameters_, config_.optim.freeze);
@@ -103,10 +103,11 @@ std::vector<NamedTensor> Trainer::weights() const {
 }
 
 std::string Trainer::summary() const {
-  return fmt::format(
-      "{} training and {} test pictures of {} classes; {} of {} parameters; {} steps of {}",
-      train_->size(), test_->size(), train_->classes().size(), config_.model.name,
-      nn::count_elements(parameters_), total_steps_, config_.train.batch);
+  return fmt::format("{} training and {} test {} of {} {}; {} of {} parameters; {} steps of {}",
+                     train_->size(), test_->size(), kind_of_examples(*train_),
+                     train_->classes().size(), train_->transcribed() ? "tokens" : "classes",
+                     config_.model.name, nn::count_elements(parameters_), total_steps_,
+                     config_.train.batch);
 }
 
 void Trainer::warn_about_data() {
@@ -195,8 +196,7 @@ PendingStep Trainer::begin_gradient(const Batch& batch, const Grouping& groups) 
                      .step = static_cast<uint64_t>(step_),
                      .example_ids = batch.ids.slice(begin, end),
                      .training = true});
-    const Var logits = logits_of(*model_, config_, tape, batch.inputs.slice(begin, end));
-    return cross_entropy(logits, batch.labels.slice(begin, end), config_.train.label_smoothing);
+    return losses_of(*model_, config_, tape, batch, begin, end);
   };
   try {
     return begin_clipped_gradient(parameters_, groups, loss, rule_, clip_state_,
@@ -279,8 +279,7 @@ void Trainer::evaluate_now() {
     diverged(step_, "the loss on the test split is not a finite number");
   score_ = score;
   log_->write(eval_record(place, score, average_ != nullptr, test_->classes()));
-  progress_->line(fmt::format("epoch {}: test loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}",
-                              place.epoch, score.loss, 100 * score.top1, 100 * score.top5,
+  progress_->line(fmt::format("epoch {}: test {}{}", place.epoch, to_string(score),
                               average_ ? " (averaged weights)" : ""));
 }
 

@@ -79,9 +79,12 @@ Bytes bytes_of(const Tensor& tensor) {
 
 bool same(const Batch& a, const Batch& b) {
   const auto equal = [](const Tensor& x, const Tensor& y) {
+    if (!x.defined() || !y.defined()) return x.defined() == y.defined();
     return x.shape() == y.shape() && x.dtype() == y.dtype() && bytes_of(x) == bytes_of(y);
   };
   return equal(a.inputs, b.inputs) && equal(a.labels, b.labels) && equal(a.ids, b.ids) &&
+         equal(a.lengths, b.lengths) && equal(a.targets, b.targets) &&
+         equal(a.target_lengths, b.target_lengths) && a.domains == b.domains &&
          a.marked == b.marked;
 }
 

@@ -64,7 +64,7 @@ TEST(Confusion, CountsWhatEachExampleIsTakenFor) {
   apply_overrides(config, test::tiny({"data.test_size=70"}));
   const auto data = open_data(config, Split::test, false);
   resolve(config, *data);
-  const auto model = make_model(config, *data);
+  const auto model = make_model(config, notes_on(*data));
   model->to(test::test_device());
   const Score score = evaluate(*model, config, data);
   ASSERT_EQ(score.classes, 10);

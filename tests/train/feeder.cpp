@@ -53,7 +53,7 @@ std::vector<Batch> all_of(Loader& loader) {
 Batch at_home(const Feeder::Fed& fed) {
   const Batch& b = fed.batch;
   for (const Tensor& t : {b.inputs, b.labels, b.ids}) EXPECT_EQ(t.device(), test_device());
-  return {on_cpu(b.inputs), on_cpu(b.labels), on_cpu(b.ids), b.marked};
+  return {on_cpu(b.inputs), on_cpu(b.labels), on_cpu(b.ids), b.marked, b.domains};
 }
 
 /// What is left of the epoch; `ahead`: as a trainer does, asking for a batch while one is used.

@@ -184,7 +184,7 @@ TEST(WeightAverage, OfARunIsThatOfItsSteps) {
   apply_overrides(config, test::tiny({"device=cpu"}));
   const auto data = open_data(config, Split::test, false);
   resolve(config, *data);
-  const auto start = make_model(config, *data);
+  const auto start = make_model(config, notes_on(*data));
   for (const Parameter* p : start->parameters()) {
     const auto tensor_of = [&](const std::vector<NamedTensor>& tensors) {
       return SafetensorsFile{tensors, {}}.find(p->name)->to(DType::float64).to_vector<double>();

@@ -1,0 +1,265 @@
+#include "data/speech.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "data/characters.h"
+#include "data/parallel.h"
+#include "kernels/random.h"
+
+namespace minnow {
+namespace {
+
+LogMelOptions log_mel_options(const SpeechOptions& options) {
+  LogMelOptions features{
+      .rate = options.rate, .bins = options.bins, .preemphasis = options.preemphasis};
+  const double window = features.window * static_cast<double>(options.rate);  // samples
+  const auto points = std::bit_ceil(static_cast<uint64_t>(std::ceil(window)));
+  features.fft = std::max(features.fft, static_cast<int64_t>(points));
+  return features;
+}
+
+uint64_t key_of(int64_t number) {
+  return static_cast<uint64_t>(number);
+}
+
+std::vector<std::string> texts_of(const std::vector<Recording>& recordings) {
+  std::vector<std::string> texts;
+  for (const Recording& recording : recordings) texts.push_back(recording.text);
+  return texts;
+}
+
+}  // namespace
+
+void check_options(const SpeechOptions& options) {
+  check(options.rate >= 1000 && options.rate <= 192000,
+        "speech: rate must be 1000 to 192000; got {}", options.rate);
+  check(options.normalise == "utterance" || options.normalise == "none",
+        "speech: normalise must be utterance or none; got {}", options.normalise);
+  check(options.most_seconds > 0, "speech: most_seconds must be positive; got {}",
+        options.most_seconds);
+  check(!options.speeds.empty(), "speech: speeds must name at least one; 1 is unchanged");
+  for (const double speed : options.speeds) {
+    check(speed >= 0.8 && speed <= 1.25, "speech: speeds must be 0.8 to 1.25; got {}", speed);
+  }
+  check(!std::isnan(options.noise_db) && options.noise_db >= -100,
+        "speech: noise_db must be at least -100; got {}", options.noise_db);
+  check(options.fast_share >= 0 && options.fast_share <= 1,
+        "speech: fast_share must be in [0, 1]; got {}", options.fast_share);
+  const LogMelOptions features = log_mel_options(options);
+  log_mel(std::vector<float>(static_cast<size_t>(features.fft)), features);  // checks bins and such
+}
+
+int64_t speech_frames(int64_t samples, const SpeechOptions& options) {
+  return log_mel_frames(samples, log_mel_options(options));
+}
+
+Tensor speech_features(const Audio& audio, const SpeechOptions& options) {
+  const Tensor features = log_mel(audio.samples, log_mel_options(options));  // [T, bins]
+  if (options.normalise == "utterance") normalise_bins(features);
+  return features;
+}
+
+Tensor masked_features(const Tensor& features, const SpeechOptions& options, int64_t epoch,
+                       int64_t id) {
+  const Tensor masked = features.clone();
+  double mean = 0;  // of normalised bins it is 0 anyway
+  if (options.normalise == "none") {
+    const float* const values = features.data<float>();
+    for (int64_t k = 0; k < features.numel(); ++k) mean += values[k];
+    mean /= static_cast<double>(features.numel());
+  }
+  spec_augment(masked, options.masks, {options.seed, stream::augment, key_of(epoch), key_of(id)},
+               static_cast<float>(mean));
+  return masked;
+}
+
+Speech::Speech(const std::string& layout, const std::string& path, Split split,
+               SpeechOptions options)
+    : split_(split),
+      options_(std::move(options)),
+      augment_(split == Split::train && options_.augment) {
+  check_options(options_);
+  const std::vector<Recording> train = list_recordings(layout, path, Split::train);
+  const Characters characters(texts_of(train));
+  classes_ = characters.tokens();
+  add_domains(train);
+  const std::vector<Recording> all =
+      split == Split::train ? train : list_recordings(layout, path, split);
+  add_domains(all);
+  for (const Recording& recording : all) {
+    const auto domain = std::find(domains_.begin(), domains_.end(), recording.domain);
+    items_.push_back({.recording = recording, .domain = domain - domains_.begin()});
+  }
+  inspect(characters);
+  decode_all();
+  check(!items_.empty(), "{}: none of the {} recordings of {} can be used; first: {}", layout,
+        all.size(), path, warnings_.front());
+}
+
+/// Those of the train split, sorted, and behind them those that only the test split has.
+void Speech::add_domains(const std::vector<Recording>& recordings) {
+  std::set<std::string> names;
+  for (const Recording& recording : recordings) names.insert(recording.domain);
+  for (const std::string& known : domains_) names.erase(known);
+  domains_.insert(domains_.end(), names.begin(), names.end());
+}
+
+void Speech::leave_out(const std::vector<std::string>& reasons) {
+  std::vector<Item> kept;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    if (reasons[i].empty()) {
+      kept.push_back(std::move(items_[i]));
+    } else {
+      warnings_.push_back(reasons[i]);
+    }
+  }
+  items_ = std::move(kept);
+}
+
+/// Transcripts and the headers of files.
+void Speech::inspect(const Characters& characters) {
+  std::vector<std::string> reasons(items_.size());
+  std::vector<std::string> unknown(items_.size());
+  parallel_for(size(), options_.threads, [&](int64_t i) {
+    const size_t place = static_cast<size_t>(i);
+    Item& item = items_[place];
+    const std::string name = item.recording.path.string();
+    try {
+      item.target = characters.encode(item.recording.text, unknown[place]);
+    } catch (const Error& failure) {
+      reasons[place] = fmt::format("{}: its transcript {}", name, failure.what());
+      return;
+    }
+    try {
+      inspect(item);
+    } catch (const Error& failure) {
+      reasons[place] = failure.what();
+    }
+  });
+  for (size_t i = 0; i < items_.size(); ++i) {
+    if (unknown[i].empty() || !reasons[i].empty()) continue;
+    warnings_.push_back(
+        fmt::format("letters \"{}\" of the transcript of {}: no transcript of the "
+                    "train split has them",
+                    unknown[i], items_[i].recording.path.string()));
+  }
+  leave_out(reasons);
+}
+
+void Speech::inspect(Item& item) const {
+  const std::string name = item.recording.path.string();
+  check(!item.target.empty(), "{}: its transcript is empty", name);
+  const AudioInfo info = audio_info(item.recording.path);
+  const double seconds = static_cast<double>(info.frames) / static_cast<double>(info.rate);
+  check(seconds <= options_.most_seconds, "{}: takes {:.1f} seconds; the most are {}", name,
+        seconds, options_.most_seconds);
+  item.samples = std::llround(seconds * static_cast<double>(options_.rate));
+  item.frames = speech_frames(item.samples, options_);
+  check(fits(item, 1),
+        "{}: too short for its transcript: {} frames, of which a fourfold subsampling leaves {}, "
+        "and {} are needed",
+        name, item.frames, subsampled_frames(item.frames), frames_needed(item.target));
+  if (split_ == Split::test) return;
+  // Chosen and drawn as Draggers does it.
+  const uint64_t id = key_of(item.recording.id);
+  if (!(RandomKey{options_.data_seed, stream::canary, 0, id}.uniform(0) < options_.fast_share)) {
+    return;
+  }
+  const double speed =
+      RandomSequence({options_.data_seed, stream::canary, 1, id}).uniform(1.5, 2.0);
+  if (!fits(item, speed)) return;
+  item.fast = speed;
+  item.recording.marked = true;
+}
+
+bool Speech::fits(const Item& item, double speed) const {
+  const auto samples = static_cast<int64_t>(static_cast<double>(item.samples) / speed);
+  return subsampled_frames(speech_frames(samples, options_)) >= frames_needed(item.target);
+}
+
+/// Where the cache holds the whole data set.
+void Speech::decode_all() {
+  int64_t bytes = 0;
+  for (const Item& item : items_) bytes += item.frames * options_.bins * size_of(DType::float32);
+  if (bytes > options_.cache_bytes) return;
+  std::vector<std::string> reasons(items_.size());
+  parallel_for(size(), options_.threads, [&](int64_t i) {
+    try {
+      features(i, at(i).fast);
+    } catch (const Error& failure) {
+      reasons[static_cast<size_t>(i)] = failure.what();
+    }
+  });
+  leave_out(reasons);
+}
+
+/// Features at a speed; throws Error, which names the file, where it is damaged.
+Tensor Speech::decode(const Item& item, double speed) const {
+  Audio audio = read_audio(item.recording.path, options_.most_seconds);
+  if (audio.rate != options_.rate) audio = resample(audio, options_.rate);
+  if (speed != 1) audio = change_speed(audio, speed);
+  if (split_ == Split::test && std::isfinite(options_.noise_db)) {
+    add_noise(audio, options_.noise_db,
+              {options_.data_seed, stream::synthesise, 0, key_of(item.recording.id)});
+  }
+  return speech_features(audio, options_);
+}
+
+/// The same, from the cache where it is there.
+Tensor Speech::features(int64_t i, double speed) const {
+  const Item& item = at(i);
+  const std::pair key{item.recording.id, speed};
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = cache_.find(key);
+    if (found != cache_.end()) return found->second;
+  }
+  Tensor features = decode(item, speed);
+  const std::lock_guard lock(mutex_);
+  if (cached_bytes_ + features.nbytes() <= options_.cache_bytes &&
+      cache_.emplace(key, features).second) {
+    cached_bytes_ += features.nbytes();
+  }
+  return features;
+}
+
+std::vector<std::string> Speech::warnings() const {
+  const std::lock_guard lock(mutex_);
+  return warnings_;
+}
+
+double Speech::speed_of(const Item& item, int64_t epoch) const {
+  if (item.fast != 1 || !augment_) return item.fast;
+  constexpr uint64_t kElement = uint64_t{1} << 30;  // far behind those that the masks use
+  const RandomKey key{options_.seed, stream::augment, key_of(epoch), key_of(item.recording.id)};
+  const auto drawn = static_cast<size_t>(static_cast<double>(key.uniform(kElement)) *
+                                         static_cast<double>(options_.speeds.size()));
+  const double speed = options_.speeds[drawn];
+  return fits(item, speed) ? speed : 1;
+}
+
+Example Speech::get(int64_t i, int64_t epoch) const {
+  check(i >= 0 && i < size(), "speech: example {} of {}", i, size());
+  for (int64_t next = i; next < i + size(); ++next) {
+    const int64_t j = next % size();
+    const Item& item = at(j);
+    try {
+      Tensor input = features(j, speed_of(item, epoch));
+      if (augment_ && options_.spec_augment) {
+        input = masked_features(input, options_, epoch, item.recording.id);
+      }
+      return {std::move(input),      0,           item.recording.id,
+              item.recording.marked, item.domain, item.target};
+    } catch (const Error& failure) {
+      const std::lock_guard lock(mutex_);
+      if (damaged_.insert(j).second) warnings_.emplace_back(failure.what());
+    }
+  }
+  throw Error(
+      fmt::format("speech: no recording can be read any more; first: {}", warnings().front()));
+}
+
+}  // namespace minnow
