@@ -26,6 +26,14 @@ std::shared_ptr<const Dataset> check_size(const DatasetConfig& config,
   return dataset;
 }
 
+std::shared_ptr<const Dataset> open_speech(const DatasetConfig& config, Split split) {
+  SpeechOptions options = config.speech;
+  options.data_seed = config.seed;
+  options.cache_bytes = config.cache_bytes;
+  options.threads = config.threads;
+  return std::make_shared<Speech>(config.name, config.path, split, options);
+}
+
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> table{
       {"shapes",
@@ -43,6 +51,9 @@ const std::vector<Entry>& entries() {
          return std::make_shared<ImageFolder>(
              c.path, split, ImageFolderOptions{c.image_size, c.cache_bytes, c.threads});
        }},
+      {"an4", open_speech},
+      {"librispeech", open_speech},
+      {"manifest", open_speech},
       {"reviews",
        [](const DatasetConfig& c, Split split) -> std::shared_ptr<const Dataset> {
          return std::make_shared<Reviews>(c.path, split, c.reviews);

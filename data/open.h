@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 #include "data/reviews.h"
+#include "data/speech.h"
 
 namespace minnow {
 
@@ -23,7 +24,8 @@ struct DatasetConfig {
   std::string dragger_kind = "mix";  ///< label, noise or mix
   int64_t cache_bytes = int64_t{1} << 30;  ///< imagefolder: decode it all at once up to this size
   ReviewsOptions reviews = {};
-  int64_t threads = 0;  ///< imagefolder: for that; 0 = one per processor
+  SpeechOptions speech = {};  ///< an4, librispeech, manifest
+  int64_t threads = 0;        ///< imagefolder: for that; 0 = one per processor
 };
 
 /// The data sets that open_dataset knows.

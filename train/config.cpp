@@ -237,6 +237,9 @@ DatasetConfig Config::dataset() const {
   if (set.image_size == 0) set.image_size = model.vit.image;
   set.cache_bytes = data.cache * kMiB;
   set.threads = threads;
+  set.speech.augment = data.augment == "speech";
+  set.speech.seed = seed;
+  if (!data.noise.empty()) set.speech.noise_db = data.noise.front();
   return set;
 }
 
@@ -338,6 +341,8 @@ void check_config(const Config& config) {
   check(train.batch >= clip.micro_batch,
         "train.batch: {} examples are fewer than a micro-batch, clip.micro_batch = {}", train.batch,
         clip.micro_batch);
+  check(config.data.noise.size() <= 1, "data.noise: one number, or []; got {}",
+        config.data.noise.size());
   check(config.data.repeats == 1 || config.data.shuffle,
         "data.repeats: {} needs data.shuffle=true, or most examples would never come",
         config.data.repeats);

@@ -38,6 +38,7 @@ struct Config {
     int64_t randaug_ops = 2, randaug_magnitude = 9;
     double erasing = 0.25;
     std::vector<double> mean = {}, std = {};
+    std::vector<double> noise = {};  ///< decibels; of speech
   } data;
 
   struct Train {
