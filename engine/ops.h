@@ -115,8 +115,9 @@ Var drop_path(const Var& x, double p);
 
 /// x [B, T, D] with a token (D elements) in front -> [B, T + 1, D]: the class token.
 Var prepend_token(const Var& x, const Parameter& token);
-/// x [B, T, D] -> [B, D]: the mean over the tokens from `first` on.
-Var mean_tokens(const Var& x, int64_t first = 0);
+/// x [B, T, D] -> [B, D]: the mean over the tokens from `first` on, of example b up to lengths[b]
+/// (int64 [B] in [0, T]; undefined: T). 0 where there are none.
+Var mean_tokens(const Var& x, int64_t first = 0, const Tensor& lengths = {});
 /// x [B, T, D] -> [B, D]: one token.
 Var select_token(const Var& x, int64_t index);
 

@@ -115,6 +115,7 @@ std::vector<std::string> model_names() {
   for (const ResNetVariant& variant : resnets()) names.emplace_back(variant.name);
   names.emplace_back(wide_resnet);
   names.emplace_back("convnext_tiny");
+  names.emplace_back("text");
   return names;
 }
 
@@ -146,6 +147,17 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
   }
   if (const ResNetVariant* variant = find_resnet(config.name)) {
     return std::make_unique<ResNet>(resnet_config(*variant, config), init);
+  }
+  if (config.name == "text") {
+    const TextConfig text{.vocabulary = config.vocabulary,
+                          .max_tokens = config.max_tokens,
+                          .classes = vit.classes,
+                          .dim = vit.dim,
+                          .depth = vit.depth,
+                          .heads = vit.heads,
+                          .mlp_ratio = vit.mlp_ratio,
+                          .dropout = vit.dropout};
+    return std::make_unique<TextEncoder>(text, init);
   }
   if (config.name == wide_resnet) {
     const WideResNetConfig wide{

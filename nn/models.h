@@ -7,6 +7,7 @@
 #include "nn/convnext.h"
 #include "nn/layers.h"
 #include "nn/resnet.h"
+#include "nn/text.h"
 #include "nn/vit.h"
 
 namespace minnow::nn {
@@ -51,6 +52,8 @@ struct ModelConfig {
   std::string stem = "auto";  ///< of resnet18, 34, 50: "large", "small", or as the pictures are
   std::string norm = "auto";  ///< of residual nets: "batch" or "group"; "auto": as published
   int64_t norm_groups = 16;
+  int64_t vocabulary = 0;  ///< of "text": how many ids there are, and the longest text
+  int64_t max_tokens = 256;
   std::string batchnorm = "micro_batch";  ///< "micro_batch", "frozen" or "refuse"
 };
 

@@ -11,10 +11,10 @@ namespace minnow::test {
 struct Problem {
   std::string name;
   std::unique_ptr<nn::Model> model;
-  Tensor inputs;                   ///< [B, C, H, W], or ragged [B, T, F]
-  Tensor labels;                   ///< [B], or none where there are transcripts
-  Tensor lengths;                  ///< [B] of ragged inputs
-  Tensor targets, target_lengths;  ///< transcripts [B, U], [B]
+  Tensor inputs;                             ///< [B, C, H, W]; or ids [B, T]; or frames [B, T, F]
+  Tensor labels;                             ///< [B], or none where there are transcripts
+  Tensor lengths = {};                       ///< [B], of ids and frames
+  Tensor targets = {}, target_lengths = {};  ///< transcripts [B, U], [B]
 
   Parameters parameters() const { return model->parameters(); }
   int64_t examples() const { return inputs.dim(0); }
@@ -25,8 +25,8 @@ struct Problem {
   void convert(DType dtype);
 };
 
-/// An MLP, a small conv net, a ViT with dropout and drop-path and a Conformer with dropout on
-/// ragged inputs, with B = 7 examples each.
+/// An MLP, a small conv net, a ViT with dropout and drop-path, a text encoder and a Conformer with
+/// dropout on ragged inputs, with B = 7 examples each.
 std::vector<Problem> problems(DType dtype);
 /// The last of them.
 Problem speech_problem(DType dtype, const nn::ConformerConfig& config = {});
