@@ -1,6 +1,5 @@
 #include "data/audio.h"
 
-#include <samplerate.h>
 #include <sndfile.h>
 
 #include <algorithm>
@@ -21,7 +20,6 @@ constexpr int64_t kBlock = 1 << 14;  // values decoded at a time
 // A float file may be in another unit than [-1, 1], say that of 16 bits. Beyond this lies damage,
 // and its square overflows.
 constexpr float kMostAmplitude = 1e6f;
-constexpr double kMostRatio = 256;  // of two rates; libsamplerate's limit
 
 using SoundFile = std::unique_ptr<SNDFILE, decltype(&sf_close)>;
 
@@ -94,28 +92,6 @@ void append_mono(const std::string& name, const std::vector<float>& block, int64
   }
 }
 
-/// `ratio` times as many samples, of the same stretch of time. libsamplerate's medium filter: 121
-/// dB down from the new band's edge, flat up to 90 % of it.
-std::vector<float> stretched(std::vector<float> samples, double ratio) {
-  check(ratio >= 1 / kMostRatio && ratio <= kMostRatio,
-        "audio: sound can be resampled by 1/{} to {}; got {}", kMostRatio, kMostRatio, ratio);
-  const auto wanted = std::llround(static_cast<double>(samples.size()) * ratio);
-  // Silence behind the end, so that the last sample wanted lies in front of it.
-  samples.resize(samples.size() + static_cast<size_t>(std::ceil(2 / ratio)) + 2);
-  std::vector<float> out(static_cast<size_t>(wanted));
-  SRC_DATA data{};
-  data.data_in = samples.data();
-  data.data_out = out.data();
-  data.input_frames = std::ssize(samples);
-  data.output_frames = wanted;
-  data.src_ratio = ratio;
-  const int failure = src_simple(&data, SRC_SINC_MEDIUM_QUALITY, 1);
-  check(failure == 0, "audio: cannot resample by {}: {}", ratio, src_strerror(failure));
-  check(data.output_frames_gen == wanted, "audio: resampling by {} gave {} samples, not {}", ratio,
-        data.output_frames_gen, wanted);
-  return out;
-}
-
 }  // namespace
 
 AudioInfo audio_info(const std::filesystem::path& path) {
@@ -142,20 +118,6 @@ Audio read_audio(const std::filesystem::path& path, double most_seconds) {
     append_mono(name, block, got, info.channels, audio.samples);
   }
   return audio;
-}
-
-Audio resample(const Audio& audio, int64_t rate) {
-  check(audio.rate > 0 && rate > 0, "audio: the rates to resample must be positive; got {} and {}",
-        audio.rate, rate);
-  if (rate == audio.rate) return audio;
-  const double ratio = static_cast<double>(rate) / static_cast<double>(audio.rate);
-  return {stretched(audio.samples, ratio), rate};
-}
-
-Audio change_speed(const Audio& audio, double factor) {
-  check(factor > 0, "audio: the speed must be positive; got {}", factor);
-  if (factor == 1) return audio;
-  return {stretched(audio.samples, 1 / factor), audio.rate};
 }
 
 void add_noise(Audio& audio, double snr_db, RandomKey key) {
