@@ -70,7 +70,8 @@ OpenAudio open_audio(const std::filesystem::path& path) {
   check(info.channels > 0 && info.samplerate > 0,
         "{}: a sound has channels and a rate; got {} channels at {} Hz", name, info.channels,
         info.samplerate);
-  check(info.frames < SF_COUNT_MAX, "{}: its header does not say how long the sound is", name);
+  check(info.frames < SF_COUNT_MAX,
+        "{}: the length of the sound cannot be told: the file is a stream, or damaged", name);
   check(info.frames > 0, "{}: it holds no sound: 0 frames", name);
   audio.info = {info.frames, info.samplerate, info.channels};
   return audio;

@@ -8,6 +8,7 @@
 #include <limits>
 #include <thread>
 
+#include "engine/files.h"
 #include "tests/data/sound.h"
 #include "tests/expect_error.h"
 #include "tests/temporary_folder.h"
@@ -119,21 +120,23 @@ TEST_F(AudioFile, EndsEarly) {
 TEST_F(AudioFile, StreamedWav) {
   const std::vector<float> sound = sine(1000, 440);
   write_sound(path(), sound, kWavFloat);
-  std::fstream file(path(), std::ios::binary | std::ios::in | std::ios::out);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  file.seekp(static_cast<std::streamoff>(bytes.find("data") + 4));
-  file << "\xff\xff\xff\xff";
-  file.close();
+  std::string bytes = read_text_file(path());
+  bytes.replace(bytes.find("data") + 4, 4, 4, '\xff');
+  std::ofstream(path(), std::ios::binary) << bytes;
   EXPECT_EQ(read_audio(path()).samples, sound);
 }
 
+/// Every frame of a FLAC file has a check sum, so one bit is enough.
 TEST_F(AudioFile, DamagedFlac) {
+  constexpr int64_t kHeader = 86;
   write_sound(path(), sine(16000, 440), kFlac);
-  std::fstream file(path(), std::ios::binary | std::ios::in | std::ios::out);
-  file.seekp(static_cast<std::streamoff>(fs::file_size(path()) / 2));
-  file << "damage";
-  file.close();
-  expect_error([&] { read_audio(path()); }, {path().string(), "damaged", "of 16000 frames: "});
+  const std::string whole = read_text_file(path());
+  for (int64_t at = kHeader; at < std::ssize(whole); at += 97) {
+    std::string bytes = whole;
+    bytes[static_cast<size_t>(at)] ^= static_cast<char>(1 << at % 8);
+    std::ofstream(path(), std::ios::binary) << bytes;
+    expect_error([&] { read_audio(path()); }, {path().string(), "damaged"});
+  }
 }
 
 TEST_F(AudioFile, SamplesThatAreNoNumbers) {
