@@ -1,6 +1,7 @@
 #include "tests/fuzz/targets.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <stdexcept>
@@ -12,6 +13,7 @@
 #include "engine/check.h"
 #include "engine/safetensors.h"
 #include "tests/temporary_folder.h"
+#include "train/arpa.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 
@@ -173,6 +175,18 @@ void read_picture(Bytes input) {
   }
 }
 
+/// Every word has a probability after every other.
+void read_arpa(Bytes input) {
+  const NgramModel model = NgramModel::read(write("in.arpa", input));
+  std::vector<int64_t> history;
+  for (int64_t word = 0; word < std::min<int64_t>(model.size(), 100); ++word) {
+    for (const int64_t next : {int64_t{0}, word, model.size() - 1})
+      require(std::isfinite(model.score(history, next)), "probabilities are numbers");
+    history.push_back(word);
+  }
+  require(model.id("</s>") < model.size(), "words have numbers");
+}
+
 }  // namespace
 
 const std::vector<Target>& targets() {
@@ -184,6 +198,7 @@ const std::vector<Target>& targets() {
       {"toml", read_toml},
       {"overrides", read_overrides},
       {"picture", read_picture},
+      {"arpa", read_arpa},
   };
   return all;
 }
