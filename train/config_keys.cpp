@@ -125,8 +125,11 @@ std::vector<Key> data_keys() {
       {"data.seed", FIELD(data.set.seed), any(), "of the pictures of shapes, and of the draggers"},
       {"data.draggers", FIELD(data.set.dragger_fraction), share(),
        "share of the training examples spoilt and marked"},
-      {"data.dragger_kind", FIELD(data.set.dragger_kind), one_of({"label", "noise", "mix", "speed"}),
-       "a wrong label, a picture of noise, or half of each"},
+      {"data.dragger_kind", FIELD(data.set.dragger_kind),
+       one_of({"label", "noise", "mix", "speed"}),
+       "a wrong label or transcript, noise in place of the input, or half of each; speed: of "
+       "speech, "
+       "half as fast again to twice as fast"},
   };
 }
 
