@@ -169,66 +169,76 @@ std::vector<Tensor> join(const Coefficients& coefficients, std::vector<std::vect
   return std::move(sums[0]);
 }
 
-/// Keeps the gradients of all groups.
+/// Keeps the gradients of all groups, and after them rows for V others.
 class KeepAll final : public GradSink {
  public:
-  KeepAll(const Parameters& parameters, const Grouping& grouping)
-      : grouping_(grouping), index_(parameters), gradients(parameters.size()) {}
+  KeepAll(const Parameters& parameters, const Grouping& grouping, int64_t others = 0)
+      : grouping_(grouping), index_(parameters), others_(others), gradients(parameters.size()) {}
 
   void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form, bool) override {
     Tensor& sums = gradients[index_.at(parameter)];
     const bool accumulate = sums.defined();
-    if (!accumulate) {
-      Shape shape = parameter.value.shape();
-      shape.insert(shape.begin(), grouping_.groups());
-      sums = Tensor::empty(shape, parameter.value.dtype(), parameter.value.device());
-    }
-    form->group_sums(grouping_, sums, accumulate, nullptr);
+    if (!accumulate) sums = rows(parameter.value, grouping_.groups() + others_);
+    form->group_sums(grouping_, sums.slice(0, grouping_.groups()), accumulate, nullptr);
+  }
+
+  static Tensor rows(const Tensor& value, int64_t count) {
+    Shape shape = value.shape();
+    shape.insert(shape.begin(), count);
+    return Tensor::empty(shape, value.dtype(), value.device());
   }
 
  private:
   const Grouping& grouping_;
   ParameterIndex index_;
+  int64_t others_;
 
  public:
   std::vector<Tensor> gradients;
 };
 
-/// Adds each parameter's inner products up and lets its gradients go, unless further uses are to
-/// come.
+/// Adds each parameter's inner products to `products`, of one tensor for each, and lets its
+/// gradients go, unless further uses are to come.
 class Gram final : public GradSink {
  public:
-  Gram(const Parameters& parameters, const Grouping& grouping, Tensor products)
-      : kept_(parameters, grouping),
-        grouping_(grouping),
+  Gram(const Parameters& parameters, const Grouping& grouping, std::vector<Tensor> products,
+       std::vector<std::vector<Tensor>> others = {})
+      : kept_(parameters, grouping, std::ssize(others)),
         index_(parameters),
-        products_(std::move(products)) {}
+        products_(std::move(products)),
+        others_(std::move(others)) {}
 
   void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
             bool shared) override {
     kept_.take(parameter, std::move(form), shared);
-    if (!shared) add(std::exchange(kept_.gradients[index_.at(parameter)], Tensor()));
+    if (!shared) add(index_.at(parameter));
   }
 
   void finish() {
-    for (Tensor& rest : kept_.gradients) {
-      if (rest.defined()) add(std::exchange(rest, Tensor()));
+    for (int64_t l = 0; l < std::ssize(products_); ++l) {
+      if (kept_.gradients[l].defined()) add(l);
     }
   }
 
  private:
-  void add(const Tensor& x) {
+  void add(int64_t l) {
+    const Tensor x = std::exchange(kept_.gradients[l], Tensor());
+    const int64_t rows = x.dim(0), groups = rows - std::ssize(others_);
+    for (int64_t v = 0; v < std::ssize(others_); ++v) {
+      const Tensor& other = others_[v][l];
+      x.slice(groups + v, groups + v + 1).copy_from(other.reshape(x.slice(0, 1).shape()));
+    }
     dispatch_wide("gram", x, [&](auto zero) {
       using T = decltype(zero);
-      const int64_t k = grouping_.groups();
-      MINNOW_ON(x.device(), gram<T>)(k, x.numel() / k, x.data<T>(), products_.data<double>());
+      MINNOW_ON(x.device(), gram<T>)
+      (rows, x.numel() / rows, x.data<T>(), products_[l].data<double>());
     });
   }
 
   KeepAll kept_;
-  const Grouping& grouping_;
   ParameterIndex index_;
-  Tensor products_;
+  std::vector<Tensor> products_;
+  std::vector<std::vector<Tensor>> others_;
 };
 
 }  // namespace
@@ -270,10 +280,8 @@ std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping
   run_piece(grouping, 0, grouping.examples(), loss, sink, losses);
   for (size_t l = 0; l < parameters.size(); ++l) {
     if (!parameters[l]->trainable || sink.gradients[l].defined()) continue;
-    Shape shape = parameters[l]->value.shape();
-    shape.insert(shape.begin(), grouping.groups());
-    sink.gradients[l] =
-        Tensor::zeros(shape, parameters[l]->value.dtype(), parameters[l]->value.device());
+    sink.gradients[l] = KeepAll::rows(parameters[l]->value, grouping.groups());
+    sink.gradients[l].fill(0);
   }
   return std::move(sink.gradients);
 }
@@ -281,7 +289,23 @@ std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping
 Tensor gram(const Parameters& parameters, const Grouping& grouping, const LossFn& loss) {
   const Tensor products =
       Tensor::zeros({grouping.groups(), grouping.groups()}, DType::float64, device_of(parameters));
-  Gram sink(parameters, grouping, products);
+  Gram sink(parameters, grouping, std::vector<Tensor>(parameters.size(), products));
+  Tensor losses;
+  run_piece(grouping, 0, grouping.examples(), loss, sink, losses);
+  sink.finish();
+  return products;
+}
+
+std::vector<Tensor> parameter_grams(const Parameters& parameters, const Grouping& grouping,
+                                    const LossFn& loss,
+                                    const std::vector<std::vector<Tensor>>& others) {
+  const int64_t n = grouping.groups() + std::ssize(others);
+  std::vector<Tensor> products(parameters.size());
+  for (size_t l = 0; l < parameters.size(); ++l) {
+    if (!parameters[l]->trainable) continue;
+    products[l] = Tensor::zeros({n, n}, DType::float64, device_of(parameters));
+  }
+  Gram sink(parameters, grouping, products, others);
   Tensor losses;
   run_piece(grouping, 0, grouping.examples(), loss, sink, losses);
   sink.finish();

@@ -73,4 +73,11 @@ std::vector<Tensor> group_gradients(const Parameters& parameters, const Grouping
 /// than K times the largest parameter is held.
 Tensor gram(const Parameters& parameters, const Grouping& grouping, const LossFn& loss);
 
+/// The same for each parameter alone: gram() is their sum. Undefined for a frozen one. `others` are
+/// V gradients of another origin, as clipped_gradient() gives updates: they are the last rows and
+/// columns of the [K + V, K + V] products.
+std::vector<Tensor> parameter_grams(const Parameters& parameters, const Grouping& grouping,
+                                    const LossFn& loss,
+                                    const std::vector<std::vector<Tensor>>& others = {});
+
 }  // namespace minnow

@@ -111,7 +111,7 @@ ResNetConfig resnet_config(const ResNetVariant& variant, const ModelConfig& conf
 }  // namespace
 
 std::vector<std::string> model_names() {
-  std::vector<std::string> names = {"vit", "mlp", "convnet"};
+  std::vector<std::string> names = {"vit", "mlp", "convnet", "conformer"};
   for (const ResNetVariant& variant : resnets()) names.emplace_back(variant.name);
   names.emplace_back(wide_resnet);
   names.emplace_back("convnext_tiny");
@@ -133,6 +133,16 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
   }
   if (config.name == "convnet") {
     return std::make_unique<ConvNet>(vit.channels, width_or(config, 32), 2, vit.classes, init);
+  }
+  if (config.name == "conformer") {
+    ConformerConfig conformer = config.conformer;
+    conformer.classes = vit.classes;
+    conformer.dim = vit.dim;
+    conformer.depth = vit.depth;
+    conformer.heads = vit.heads;
+    conformer.ffn_ratio = vit.mlp_ratio;
+    conformer.dropout = vit.dropout;
+    return std::make_unique<Conformer>(conformer, init);
   }
   if (const ResNetVariant* variant = find_resnet(config.name)) {
     return std::make_unique<ResNet>(resnet_config(*variant, config), init);

@@ -46,6 +46,14 @@ SafetensorsFile load_weights(const std::filesystem::path& path, bool raw = false
 /// RUN_DIR/checkpoints/step-00001200.safetensors
 std::filesystem::path checkpoint_path(const std::filesystem::path& run_dir, int64_t step);
 
+/// A checkpoint of a run folder.
+struct FoundCheckpoint {
+  int64_t step;
+  std::filesystem::path path;
+};
+/// All of them, the highest step first, whether they can be read or not.
+std::vector<FoundCheckpoint> find_checkpoints(const std::filesystem::path& run_dir);
+
 using Warning = std::function<void(const std::string& message)>;
 /// Writes "minnow: warning: ..." to stderr.
 void warn_on_stderr(const std::string& message);

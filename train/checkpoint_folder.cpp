@@ -26,14 +26,10 @@ std::optional<int64_t> step_of(const std::string& name) {
   return step;
 }
 
-struct Found {
-  int64_t step;
-  fs::path path;
-};
+}  // namespace
 
-/// All checkpoints, the highest step first.
-std::vector<Found> find_checkpoints(const fs::path& run_dir) {
-  std::vector<Found> found;
+std::vector<FoundCheckpoint> find_checkpoints(const fs::path& run_dir) {
+  std::vector<FoundCheckpoint> found;
   std::error_code error;  // where there is no folder, there is no checkpoint
   fs::directory_iterator entry(folder_of(run_dir), error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
@@ -42,11 +38,9 @@ std::vector<Found> find_checkpoints(const fs::path& run_dir) {
     }
   }
   std::sort(found.begin(), found.end(),
-            [](const Found& a, const Found& b) { return a.step > b.step; });
+            [](const FoundCheckpoint& a, const FoundCheckpoint& b) { return a.step > b.step; });
   return found;
 }
-
-}  // namespace
 
 fs::path checkpoint_path(const fs::path& run_dir, int64_t step) {
   return folder_of(run_dir) / fmt::format("{}{:08}{}", prefix, step, suffix);
@@ -57,7 +51,7 @@ void warn_on_stderr(const std::string& message) {
 }
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run_dir, const Warning& warn) {
-  const std::vector<Found> found = find_checkpoints(run_dir);
+  const std::vector<FoundCheckpoint> found = find_checkpoints(run_dir);
   std::vector<std::string> problems;
   for (const auto& [step, path] : found) {
     try {
@@ -90,7 +84,7 @@ void set_aside_newer(const fs::path& run_dir, int64_t step) {
 
 void prune_checkpoints(const fs::path& run_dir, int64_t keep) {
   check(keep >= 1, "checkpoints: at least one must be kept; got {}", keep);
-  const std::vector<Found> found = find_checkpoints(run_dir);
+  const std::vector<FoundCheckpoint> found = find_checkpoints(run_dir);
   for (size_t i = static_cast<size_t>(keep); i < found.size(); ++i) {
     std::error_code error;
     fs::remove(found[i].path, error);

@@ -68,7 +68,7 @@ struct Config {
     std::string dir, save;
     std::string
         resume;  ///< empty: a new run; "true": the one in `dir`; otherwise a folder or a checkpoint
-    int64_t checkpoint_every = 0;
+    int64_t checkpoint_every = 0, keep = 2;
   } run;
 
   struct Log {

@@ -214,6 +214,7 @@ std::vector<Key> run_keys() {
        "true: go on with the run in run.dir; or a run folder or checkpoint"},
       {"run.checkpoint_every", FIELD(run.checkpoint_every), at_least(0),
        "steps between checkpoints; 0: after every epoch"},
+      {"run.keep", FIELD(run.keep), at_least(0), "checkpoints to keep, the newest ones; 0: all"},
       {"log.norms", FIELD(log.norms), any(),
        "record the norm and coefficient of every micro-batch"},
       {"log.grad_norm", FIELD(log.grad_norm), any(),

@@ -301,7 +301,7 @@ void Trainer::save_state() {
   log_->sync();  // a checkpoint has all records up to its step
   checkpoint.extra[kNotesKey] = to_json(notes_);
   save_checkpoint(checkpoint_path(config_.run.dir, step_), checkpoint);
-  prune_checkpoints(config_.run.dir);
+  if (config_.run.keep > 0) prune_checkpoints(config_.run.dir, config_.run.keep);
 }
 
 }  // namespace minnow
