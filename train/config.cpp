@@ -353,9 +353,12 @@ void check_config(const Config& config) {
   check(config.betas.size() == 2, "optim.betas: expected two numbers; got {}", config.betas.size());
   check(config.schedule.min_lr <= config.optim.lr, "schedule.min_lr: {} is above optim.lr = {}",
         config.schedule.min_lr, config.optim.lr);
-  check(clip.scope != "domain",
-        "clip.scope: \"domain\" needs data whose examples carry domains; {} has none",
-        config.data.set.name);
+  check(clip.scope != "domain" || clip.group == "domain",
+        "clip.scope: \"domain\" needs clip.group=domain, so that every micro-batch has one; got "
+        "\"{}\"",
+        clip.group);
+  check(clip.group != "domain" || !config.mixes(),
+        "clip.group: \"domain\" and mixed pictures exclude each other");
   check(config.model.name != "text" || config.precision != "bf16",
         "precision: the text model computes in f32 or tf32; got bf16");
   check(!config.optim.nesterov || config.optim.momentum > 0,

@@ -56,7 +56,7 @@ struct Config {
 
   struct Clip {
     std::string rule = "none", reduction = "mean", scope = "global", on_nonfinite = "skip";
-    std::string strategy = "automatic";
+    std::string strategy = "automatic", group = "runs";
     int64_t micro_batch = 1;
     double threshold = 1, quantile = 0.5, gamma = 0.01, tau = 0;
     int64_t memory_budget = 256;  ///< MiB

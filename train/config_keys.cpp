@@ -217,6 +217,8 @@ std::vector<Key> clip_keys() {
        one_of({"none", "min", "fixed", "quantile", "automatic", "normalize"}),
        "how the gradient of each micro-batch is rescaled; min: to the smallest norm"},
       {"clip.micro_batch", FIELD(clip.micro_batch), at_least(1), "examples per micro-batch"},
+      {"clip.group", FIELD(clip.group), one_of({"runs", "domain"}),
+       "who shares a micro-batch: examples as they come, or those of one domain only"},
       {"clip.reduction", FIELD(clip.reduction), one_of({"mean", "sum"}),
        "of the rescaled gradients"},
       {"clip.scope", FIELD(clip.scope), one_of({"global", "layer", "domain"}),
