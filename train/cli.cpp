@@ -1,3 +1,5 @@
+#include "train/study/cli.h"
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <new>
@@ -147,6 +149,7 @@ int run_program(int argc, const char* const* argv) {
   CLI::App* eval = add_eval(app, request);
   const CLI::App* draw = add_report(app, request);
   CLI::App* predict = add_predict(app, request);
+  const study::Commands studies(app);
   CLI::App* demo = app.add_subcommand(
       "demo", "Train a small model with and without clipping, in about two minutes");
   demo->add_option("arguments", request.arguments, "settings that win over the demo's own")
@@ -172,6 +175,7 @@ int run_program(int argc, const char* const* argv) {
       return predict_command(request.source, request.arguments, request.predict);
     }
     if (draw->parsed()) return report_command(request.source, request.output);
+    if (studies.parsed()) return studies.run(argc, argv);
     if (demo->parsed()) return demo_command(request.arguments);
     if (info->parsed()) return info_command();
     return help(app, request.topic);

@@ -43,5 +43,7 @@ int info_command();
 
 /// Name and version, as `minnow --version` prints them.
 std::string version();
+/// The processor, the number of threads, and the GPU where there is one.
+std::string machine();
 
 }  // namespace minnow

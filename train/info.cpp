@@ -82,6 +82,14 @@ std::string version() {
   return "minnow " MINNOW_VERSION;
 }
 
+std::string machine() {
+  std::string text = fmt::format("{}, {} threads", processor(), omp_get_max_threads());
+#if MINNOW_CUDA
+  if (cuda_problem().empty()) text += ", " + std::string(cuda::device_info().name);
+#endif
+  return text;
+}
+
 int info_command() {
   const dnnl_version_t* dnnl = dnnl_version();
   fmt::print("{}\n", version());

@@ -54,11 +54,11 @@ class Report {
   std::chrono::steady_clock::time_point start_;
   std::string verdicts_, body_, summary_;
   std::vector<File> files_;
-  int plots_ = 0;
 };
 
-/// One page with the reports of several study folders, in their order. Error where one of them
-/// holds none.
-std::string bound_page(const std::vector<std::filesystem::path>& folders);
+/// One page with the reports of several study folders, in their order, to lie at `page`: the links
+/// to their .csv files lead from there. Error where a folder holds no report of a study.
+std::string bound_page(const std::vector<std::filesystem::path>& folders,
+                       const std::filesystem::path& page);
 
 }  // namespace minnow::study
