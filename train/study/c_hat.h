@@ -44,13 +44,13 @@ struct CHatOptions {
 
 struct CHatMoment {
   int64_t step = 0;
-  std::vector<CHat> sizes;
+  std::vector<CHat> sizes = {};
 };
 
 struct CHatStudy {
   Config config;
   int64_t benign = 0, draggers = 0;  ///< different examples that the micro-batches are drawn from
-  std::vector<CHatMoment> moments;
+  std::vector<CHatMoment> moments = {};
 };
 
 /// Error where the data have too few draggers or benign examples, or a micro-batch is larger than

@@ -14,9 +14,9 @@ namespace minnow::study {
 struct Cosines {
   std::string layer;  ///< "whole gradient", or a layer's name
   /// n pairs each, as in the figure: dragger i with benign i, and benign i with benign i + 1.
-  std::vector<double> dragger_benign, benign_benign;
+  std::vector<double> dragger_benign = {}, benign_benign = {};
   /// Each with the average gradient of other benign examples.
-  std::vector<double> dragger_average, benign_average;
+  std::vector<double> dragger_average = {}, benign_average = {};
   /// Means over all pairs of the n draggers and n benign examples.
   double all_dragger_benign = 0, all_benign_benign = 0, all_dragger_dragger = 0;
   /// Between the expected gradients of a dragger and of a benign example, |mu . g| / |mu| |g| with
@@ -41,14 +41,14 @@ struct CosineOptions {
 
 struct CosineMoment {
   int64_t step = 0;
-  std::vector<Cosines> parts;  ///< the whole gradient, then layer by layer
+  std::vector<Cosines> parts = {};  ///< the whole gradient, then layer by layer
 };
 
 struct CosineStudy {
   Config config;
   int64_t reference = 0;  ///< benign examples that the average was taken of
   int64_t block = 0;
-  std::vector<CosineMoment> moments;
+  std::vector<CosineMoment> moments = {};
 };
 
 /// Error where the data have too few draggers, or benign examples.
