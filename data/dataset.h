@@ -51,6 +51,8 @@ class Dataset {
   virtual std::vector<int64_t> transcript(int64_t /*i*/) const { return {}; }
   /// About how long the input of example i is, known without making it; 0 where all are alike.
   virtual int64_t length(int64_t /*i*/) const { return 0; }
+  /// How many ids there are where inputs are ids [T] int64, 0 being padding; 0: they are no ids.
+  virtual int64_t vocabulary() const { return 0; }
   /// Names of what Example::domain counts.
   virtual std::vector<std::string> domains() const { return {"all"}; }
   /// What was left out of the data set and why, one line each: unreadable files, empty folders.

@@ -43,6 +43,10 @@ const std::vector<Entry>& entries() {
          return std::make_shared<ImageFolder>(
              c.path, split, ImageFolderOptions{c.image_size, c.cache_bytes, c.threads});
        }},
+      {"reviews",
+       [](const DatasetConfig& c, Split split) -> std::shared_ptr<const Dataset> {
+         return std::make_shared<Reviews>(c.path, split, c.reviews);
+       }},
   };
   return table;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/reviews.h"
 
 namespace minnow {
 
@@ -21,7 +22,8 @@ struct DatasetConfig {
   double dragger_fraction = 0;       ///< share of the train split turned into draggers
   std::string dragger_kind = "mix";  ///< label, noise or mix
   int64_t cache_bytes = int64_t{1} << 30;  ///< imagefolder: decode it all at once up to this size
-  int64_t threads = 0;                     ///< imagefolder: for that; 0 = one per processor
+  ReviewsOptions reviews = {};
+  int64_t threads = 0;  ///< imagefolder: for that; 0 = one per processor
 };
 
 /// The data sets that open_dataset knows.

@@ -8,7 +8,8 @@
 /// got, for inputs that do not fit.
 namespace minnow {
 
-/// x [..., in] -> [..., out]: x weight^T + bias, weight [out, in], bias [out] or null.
+/// x [..., in] -> [..., out]: x weight^T + bias, weight [out, in] or, as of a pointwise
+/// convolution, [out, in, 1, ...], bias [out] or null.
 Var linear(const Var& x, const Parameter& weight, const Parameter* bias = nullptr);
 
 /// a [..., m, k] b [..., k, n] -> [..., m, n] with equal leading axes; a transposed operand has its
@@ -24,6 +25,8 @@ Var add_bias(const Var& x, const Parameter& bias);
 /// x [B, rest...] + p, where p has the elements of `rest`, with or without leading ones: a position
 /// embedding.
 Var add_parameter(const Var& x, const Parameter& p);
+/// x [B, rest...] + c [rest...] in the dtype of parameters: fixed positions.
+Var add_constant(const Var& x, const Tensor& c);
 /// x [..., C] * gamma [C]: a layer scale.
 Var layer_scale(const Var& x, const Parameter& gamma);
 
@@ -92,12 +95,14 @@ Var avg_pool2d(const Var& x, const Pool2dOptions& options = {});
 /// x [B, C, H, W] -> [B, C].
 Var global_avg_pool(const Var& x);
 
-/// x [B, T, C] -> [B, T, C]: channel c of frame t is bias[c] + sum over u of weight[c, 0, u] x[t +
-/// u
-/// - (k - 1) / 2], with 0 beyond both ends; weight [C, 1, k], k odd, bias [C] or null.
+/// x [B, T, C] -> [B, T, C]: channel c of frame t is bias[c] plus the sum over u of weight[c, 0, u]
+/// x[b, t + u - (k - 1) / 2, c], with 0 beyond both ends; weight [C, 1, k], k odd, bias [C] or
+/// null.
 Var depthwise_conv1d(const Var& x, const Parameter& weight, const Parameter* bias);
 /// x [B, T, ...] with zeros at and after each example's length; lengths [B] int64 in [0, T].
 Var mask_tokens(const Var& x, const Tensor& lengths);
+/// How many outputs a convolution without padding makes of so many frames: int64 as the lengths.
+Tensor window_counts(const Tensor& lengths, int64_t kernel, int64_t stride);
 
 /// ids [B, T] int64 in [0, V), weight [V, D] -> [B, T, D].
 Var embedding(Tape& tape, const Tensor& ids, const Parameter& weight);
@@ -110,8 +115,9 @@ Var drop_path(const Var& x, double p);
 
 /// x [B, T, D] with a token (D elements) in front -> [B, T + 1, D]: the class token.
 Var prepend_token(const Var& x, const Parameter& token);
-/// x [B, T, D] -> [B, D]: the mean over the tokens from `first` on.
-Var mean_tokens(const Var& x, int64_t first = 0);
+/// x [B, T, D] -> [B, D]: the mean over the tokens from `first` on, of example b up to lengths[b]
+/// (int64 [B] in [0, T]; undefined: T). 0 where there are none.
+Var mean_tokens(const Var& x, int64_t first = 0, const Tensor& lengths = {});
 /// x [B, T, D] -> [B, D]: one token.
 Var select_token(const Var& x, int64_t index);
 

@@ -9,16 +9,16 @@ namespace minnow::cpu {
 template <class T>
 void copy_blocks(int64_t count, int64_t n, const T* x, int64_t x_stride, T* y, int64_t y_stride);
 
-/// y[e, :] = the mean of x[e, first .. tokens, :]; x [examples, tokens, width], first < tokens.
-/// Overwrites y.
+/// y[e, :] = the mean of x[e, first .. end, :], 0 where there is nothing between them; end =
+/// lengths[e], or `tokens` where lengths is null; x [examples, tokens, width]. Overwrites y.
 template <class T>
-void mean_tokens_forward(int64_t examples, int64_t tokens, int64_t width, int64_t first, const T* x,
-                         T* y);
+void mean_tokens_forward(int64_t examples, int64_t tokens, int64_t width, int64_t first,
+                         const int64_t* lengths, const T* x, T* y);
 
-/// gx[e, t, :] = gy[e, :] / (tokens - first) for t >= first, 0 before. Overwrites gx.
+/// gx[e, t, :] = gy[e, :] / (end - first) for t in [first, end), 0 elsewhere. Overwrites gx.
 template <class T>
 void mean_tokens_backward(int64_t examples, int64_t tokens, int64_t width, int64_t first,
-                          const T* gy, T* gx);
+                          const int64_t* lengths, const T* gy, T* gx);
 
 }  // namespace minnow::cpu
 
@@ -28,10 +28,10 @@ namespace minnow::cuda {
 template <class T>
 void copy_blocks(int64_t count, int64_t n, const T* x, int64_t x_stride, T* y, int64_t y_stride);
 template <class T>
-void mean_tokens_forward(int64_t examples, int64_t tokens, int64_t width, int64_t first, const T* x,
-                         T* y);
+void mean_tokens_forward(int64_t examples, int64_t tokens, int64_t width, int64_t first,
+                         const int64_t* lengths, const T* x, T* y);
 template <class T>
 void mean_tokens_backward(int64_t examples, int64_t tokens, int64_t width, int64_t first,
-                          const T* gy, T* gx);
+                          const int64_t* lengths, const T* gy, T* gx);
 
 }  // namespace minnow::cuda

@@ -187,8 +187,8 @@ Block::Block(const BlockConfig& config, Init& init)
   ls2.emplace(config.width, config.layer_scale, init);
 }
 
-Var Block::forward(const Var& x) const {
-  Var branch = attn.forward(norm1.forward(x));
+Var Block::forward(const Var& x, const AttentionOptions& options) const {
+  Var branch = attn.forward(norm1.forward(x), options);
   if (ls1) branch = ls1->forward(branch);
   const Var y = add(x, drop_path(branch, drop_path_));
   branch = mlp.forward(norm2.forward(y));

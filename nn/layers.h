@@ -160,7 +160,7 @@ struct BlockConfig {
 class Block final : public Module {
  public:
   Block(const BlockConfig& config, Init& init);
-  Var forward(const Var& x) const;
+  Var forward(const Var& x, const AttentionOptions& options = {}) const;
   void collect(const std::string& prefix, Parameters& into) override;
 
   LayerNorm norm1;

@@ -111,10 +111,11 @@ ResNetConfig resnet_config(const ResNetVariant& variant, const ModelConfig& conf
 }  // namespace
 
 std::vector<std::string> model_names() {
-  std::vector<std::string> names = {"vit", "mlp", "convnet"};
+  std::vector<std::string> names = {"vit", "mlp", "convnet", "conformer"};
   for (const ResNetVariant& variant : resnets()) names.emplace_back(variant.name);
   names.emplace_back(wide_resnet);
   names.emplace_back("convnext_tiny");
+  names.emplace_back("text");
   return names;
 }
 
@@ -133,8 +134,29 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
   if (config.name == "convnet") {
     return std::make_unique<ConvNet>(vit.channels, width_or(config, 32), 2, vit.classes, init);
   }
+  if (config.name == "conformer") {
+    ConformerConfig conformer = config.conformer;
+    conformer.classes = vit.classes;
+    conformer.dim = vit.dim;
+    conformer.depth = vit.depth;
+    conformer.heads = vit.heads;
+    conformer.ffn_ratio = vit.mlp_ratio;
+    conformer.dropout = vit.dropout;
+    return std::make_unique<Conformer>(conformer, init);
+  }
   if (const ResNetVariant* variant = find_resnet(config.name)) {
     return std::make_unique<ResNet>(resnet_config(*variant, config), init);
+  }
+  if (config.name == "text") {
+    const TextConfig text{.vocabulary = config.vocabulary,
+                          .max_tokens = config.max_tokens,
+                          .classes = vit.classes,
+                          .dim = vit.dim,
+                          .depth = vit.depth,
+                          .heads = vit.heads,
+                          .mlp_ratio = vit.mlp_ratio,
+                          .dropout = vit.dropout};
+    return std::make_unique<TextEncoder>(text, init);
   }
   if (config.name == wide_resnet) {
     const WideResNetConfig wide{

@@ -3,9 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "nn/conformer.h"
 #include "nn/convnext.h"
 #include "nn/layers.h"
 #include "nn/resnet.h"
+#include "nn/text.h"
 #include "nn/vit.h"
 
 namespace minnow::nn {
@@ -43,14 +45,19 @@ struct ModelConfig {
   std::string name = "vit";
   VitConfig vit = {};                   ///< image, channels and classes hold for every model
   std::vector<int64_t> hidden = {256};  ///< of "mlp"
+  /// Of "conformer"; what it shares with the vit (classes, dim, depth, heads, mlp_ratio, dropout)
+  /// stands there.
+  ConformerConfig conformer = {};
   int64_t width = 0;          ///< channels of a conv net's first stage; 0: the usual number
   std::string stem = "auto";  ///< of resnet18, 34, 50: "large", "small", or as the pictures are
   std::string norm = "auto";  ///< of residual nets: "batch" or "group"; "auto": as published
   int64_t norm_groups = 16;
+  int64_t vocabulary = 0;  ///< of "text": how many ids there are, and the longest text
+  int64_t max_tokens = 256;
   std::string batchnorm = "micro_batch";  ///< "micro_batch", "frozen" or "refuse"
 };
 
-/// What config.name may be: vit, mlp, convnet, resnet18, ...
+/// What config.name may be: vit, mlp, convnet, conformer, resnet18, ...
 std::vector<std::string> model_names();
 
 /// Whether the model has BatchNorm layers that take their statistics from micro-batches.

@@ -351,6 +351,8 @@ void check_config(const Config& config) {
   check(clip.scope != "domain",
         "clip.scope: \"domain\" needs data whose examples carry domains; {} has none",
         config.data.set.name);
+  check(config.model.name != "text" || config.precision != "bf16",
+        "precision: the text model computes in f32 or tf32; got bf16");
   check(!config.optim.nesterov || config.optim.momentum > 0,
         "optim.nesterov: needs optim.momentum above 0");
   check(!config.init_new_head || !config.init_from.empty(),

@@ -10,12 +10,13 @@
 namespace minnow {
 
 DataNotes notes_on(const Dataset& dataset) {
+  if (dataset.vocabulary() > 0) return {dataset.classes(), dataset.vocabulary()};
   return {dataset.classes(), dataset.get(0, 0).input.dim(dataset.ragged() ? -1 : 0)};
 }
 
 std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training) {
   std::shared_ptr<const Dataset> stored = open_dataset(config.dataset(), split);
-  if (stored->ragged()) return stored;  // its features are made, and changed, as they are read
+  if (stored->ragged()) return stored;  // features are made, and changed, as they are read
   const Normalisation usual = default_normalisation(config.data.set.name);
   TransformOptions options;
   options.mean = config.data.mean.empty() ? usual.mean : config.data.mean;
@@ -53,10 +54,14 @@ std::vector<std::string> LeftOut::news() {
 }
 
 void resolve(Config& config, const Dataset& dataset) {
-  const bool transcribes = config.model.name == "conformer";
+  const std::string& name = config.data.set.name;
+  const bool transcribes = config.model.name == "conformer", reads = config.model.name == "text";
   check(transcribes == dataset.transcribed(), "model.name: {} {}, but {} {} transcripts",
-        config.model.name, transcribes ? "learns transcripts" : "learns classes",
-        config.data.set.name, dataset.transcribed() ? "has" : "has no");
+        config.model.name, transcribes ? "learns transcripts" : "learns classes", name,
+        dataset.transcribed() ? "has" : "has no");
+  check(reads == (dataset.vocabulary() > 0), "model.name: {} {} texts, but {} {}",
+        config.model.name, reads ? "reads" : "does not read", name,
+        reads ? "has none" : "has nothing else");
   if (dataset.ragged()) return;
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);
@@ -73,6 +78,8 @@ std::unique_ptr<nn::Model> make_model(const Config& config, const DataNotes& not
   nn::ModelConfig model = config.model;
   model.vit.channels = notes.channels;
   model.vit.classes = std::ssize(notes.classes);
+  model.vocabulary = notes.channels;
+  model.max_tokens = config.data.set.reviews.max_tokens;
   return nn::make_model(model, config.seed);
 }
 

@@ -16,7 +16,7 @@ namespace minnow {
 /// trained on.
 struct DataNotes {
   std::vector<std::string> classes;  ///< names, in the order of the logits
-  int64_t channels = 3;              ///< of a picture, or the features of a frame of a sequence
+  int64_t channels = 3;  ///< of a picture, the features of a frame, or the vocabulary of texts
 };
 DataNotes notes_on(const Dataset& dataset);
 

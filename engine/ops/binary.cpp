@@ -32,18 +32,22 @@ Tensor scaled(const Tensor& x, double factor) {
   return y;
 }
 
-/// x [rows, width] + p [width], whose gradient is the sum of the rows of gy.
-Var add_rows(std::string_view name, const Var& x, const Parameter& p) {
-  const int64_t width = p.value.numel();
+/// x [rows, width] + p [width].
+Tensor plus_rows(std::string_view name, const Tensor& x, const Tensor& p) {
+  const int64_t width = p.numel();
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   dispatch_float(name, x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), add_broadcast<T>)
-    (width == 0 ? 0 : y.numel() / width, width, x.value().data<T>(), p.value.data<Wide<T>>(),
-     y.data<T>());
+    (width == 0 ? 0 : y.numel() / width, width, x.data<T>(), p.data<Wide<T>>(), y.data<T>());
   });
-  return x.tape().record(y, {x.slot()}, {&p},
-                         [slot = x.slot(), &p, width](Tensor gy, Backprop& back) {
+  return y;
+}
+
+/// The same for a parameter, whose gradient is the sum of the rows of gy.
+Var add_rows(std::string_view name, const Var& x, const Parameter& p) {
+  return x.tape().record(plus_rows(name, x.value(), p.value), {x.slot()}, {&p},
+                         [slot = x.slot(), &p, width = p.value.numel()](Tensor gy, Backprop& back) {
                            if (p.trainable) back.give(p, row_sum(gy, width));
                            back.give(slot, std::move(gy));
                          });
@@ -99,6 +103,15 @@ Var add_parameter(const Var& x, const Parameter& p) {
   check(own == rest, "add_parameter: \"{}\" must have the shape of one example, {}; got {}", p.name,
         to_string(rest), to_string(p.value.shape()));
   return add_rows("add_parameter", x, p);
+}
+
+Var add_constant(const Var& x, const Tensor& c) {
+  check(x.value().rank() >= 1 && c.shape() == Shape(x.shape().begin() + 1, x.shape().end()),
+        "add_constant: the constant must have the shape of one example of x {}; got {}",
+        to_string(x.shape()), to_string(c.shape()));
+  return x.tape().record(
+      plus_rows("add_constant", x.value(), c), {x.slot()}, {},
+      [slot = x.slot()](Tensor gy, Backprop& back) { back.give(slot, std::move(gy)); });
 }
 
 namespace {

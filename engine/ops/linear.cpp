@@ -10,7 +10,10 @@ Var linear(const Var& x, const Parameter& weight, const Parameter* bias) {
   check(x.value().rank() >= 2, "linear: x must be [..., in] with a leading example axis; got {}",
         to_string(x.shape()));
   const int64_t in = x.dim(-1);
-  const Tensor w = weight.value.to(x.dtype());
+  Tensor w = weight.value.to(x.dtype());
+  Shape matrix = w.shape();
+  while (matrix.size() > 2 && matrix.back() == 1) matrix.pop_back();
+  w = w.reshape(matrix);
   check(w.rank() == 2 && w.dim(1) == in,
         "linear: weight must be [out, in] with in = {}, the input's last axis; got {}", in,
         to_string(w.shape()));

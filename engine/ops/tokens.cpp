@@ -1,5 +1,6 @@
 #include "kernels/tokens.h"
 
+#include "engine/lengths.h"
 #include "engine/ops.h"
 #include "engine/param_grad.h"
 #include "kernels/launch.h"
@@ -66,25 +67,30 @@ Var select_token(const Var& x, int64_t index) {
                          });
 }
 
-Var mean_tokens(const Var& x, int64_t first) {
+Var mean_tokens(const Var& x, int64_t first, const Tensor& lengths) {
   check_tokens("mean_tokens", x);
   const int64_t examples = x.dim(0), tokens = x.dim(1), width = x.dim(2);
   check(first >= 0 && first < tokens, "mean_tokens: first must lie in [0, T) with T = {}; got {}",
         tokens, first);
+  if (lengths.defined()) check_lengths("mean_tokens", lengths, examples, tokens);
+  const Tensor ends = lengths.defined() ? lengths.to(x.device()) : Tensor();
   Tensor y = Tensor::empty({examples, width}, x.dtype(), x.device());  // [B, D]
   dispatch_float("mean_tokens", x, [&](auto zero) {
     using T = decltype(zero);
     MINNOW_KERNEL(x.device(), mean_tokens_forward<T>)
-    (examples, tokens, width, first, x.value().data<T>(), y.data<T>());
+    (examples, tokens, width, first, ends.defined() ? ends.data<int64_t>() : nullptr,
+     x.value().data<T>(), y.data<T>());
   });
   return x.tape().record(y, {x.slot()}, {},
-                         [slot = x.slot(), shape = x.shape(), examples, tokens, width, first](
+                         [slot = x.slot(), shape = x.shape(), examples, tokens, width, first, ends](
                              Tensor gy, Backprop& back) {
                            Tensor gx = Tensor::empty(shape, gy.dtype(), gy.device());  // [B, T, D]
                            dispatch_float("mean_tokens", gy, [&](auto zero) {
                              using T = decltype(zero);
                              MINNOW_KERNEL(gy.device(), mean_tokens_backward<T>)
-                             (examples, tokens, width, first, gy.data<T>(), gx.data<T>());
+                             (examples, tokens, width, first,
+                              ends.defined() ? ends.data<int64_t>() : nullptr, gy.data<T>(),
+                              gx.data<T>());
                            });
                            back.give(slot, std::move(gx));
                          });

@@ -1,12 +1,15 @@
 #include "tests/fuzz/targets.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <stdexcept>
 #include <string>
 
+#include "data/audio.h"
 #include "data/cifar10.h"
+#include "data/log_mel.h"
 #include "data/mnist.h"
 #include "data/picture.h"
 #include "engine/check.h"
@@ -173,6 +176,19 @@ void read_picture(Bytes input) {
   }
 }
 
+/// What is read is as long as the header says and has features that are numbers.
+void read_sound(Bytes input) {
+  const fs::path path = write("sound", input);
+  Audio audio = read_audio(path, 10);
+  const AudioInfo info = audio_info(path);
+  require(std::ssize(audio.samples) == info.frames && audio.rate == info.rate,
+          "header and sound agree");
+  audio.samples.resize(std::max<size_t>(audio.samples.size(), 400));
+  for (const float value : log_mel(audio.samples, {}).to_vector<float>()) {
+    require(std::isfinite(value), "features are numbers");
+  }
+}
+
 }  // namespace
 
 const std::vector<Target>& targets() {
@@ -184,6 +200,7 @@ const std::vector<Target>& targets() {
       {"toml", read_toml},
       {"overrides", read_overrides},
       {"picture", read_picture},
+      {"audio", read_sound},
   };
   return all;
 }

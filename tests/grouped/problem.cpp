@@ -14,15 +14,32 @@ LossFn Problem::loss() const {
     const Tensor ids = Tensor::empty({end - begin}, DType::int64);
     std::iota(ids.data<int64_t>(), ids.data<int64_t>() + ids.numel(), begin);
     tape.set_random({.seed = 11, .step = 2, .example_ids = ids, .training = true});
-    const Var logits = model->forward(tape.input(inputs.slice(begin, end)));
+    const Tensor ends = lengths.defined() ? lengths.slice(begin, end) : Tensor();
+    const Var logits = model->forward(tape.input(inputs.slice(begin, end)), ends);
     return cross_entropy(logits, labels.slice(begin, end), 0.1);
   };
 }
 
 void Problem::convert(DType dtype) {
-  inputs = on_device(inputs.to(dtype));
+  if (inputs.dtype() != DType::int64) inputs = inputs.to(dtype);  // ids stay ids
+  inputs = on_device(inputs);
   for (Parameter* p : parameters()) p->value = on_device(p->value.to(dtype));
 }
+
+namespace {
+
+/// Ids in [1, V = 9) instead of pictures, of lengths 1 to T = 6.
+void give_texts(Problem& problem) {
+  const int64_t examples = problem.examples(), tokens = 6;
+  problem.lengths = Tensor::from(std::vector<int64_t>{6, 1, 3, 6, 2, 5, 4}, {examples});
+  problem.inputs = Tensor::zeros({examples, tokens}, DType::int64);
+  for (int64_t i = 0; i < examples; ++i) {
+    for (int64_t t = 0; t < problem.lengths.data<int64_t>()[i]; ++t)
+      problem.inputs.data<int64_t>()[i * tokens + t] = 1 + (5 * i + 3 * t * t) % 8;
+  }
+}
+
+}  // namespace
 
 std::vector<Problem> problems(DType dtype) {
   std::vector<Problem> all;
@@ -33,9 +50,11 @@ std::vector<Problem> problems(DType dtype) {
     constexpr int64_t examples = 7;
     std::vector<int64_t> labels;
     for (int64_t i = 0; i < examples; ++i) labels.push_back(i * 3 % 4);
+    config.vocabulary = 9;
     Problem problem{name, nn::make_model(config, 3),
                     random_normal({examples, 3, 8, 8}, 21, DType::float32),
                     Tensor::from(labels, {examples})};
+    if (name == "text") give_texts(problem);
     // Away from the special values of an initialisation: zero biases, unit scales, a tiny class
     // token.
     uint64_t seed = 100;
@@ -52,6 +71,7 @@ std::vector<Problem> problems(DType dtype) {
   add("convnet", {.width = 6});
   add("vit",
       {.vit = {.patch = 4, .dim = 12, .depth = 2, .heads = 2, .dropout = 0.1, .drop_path = 0.2}});
+  add("text", {.vit = {.dim = 12, .depth = 2, .heads = 2, .dropout = 0.1}, .max_tokens = 8});
   return all;
 }
 

@@ -11,8 +11,9 @@ namespace minnow::test {
 struct Problem {
   std::string name;
   std::unique_ptr<nn::Model> model;
-  Tensor inputs;  ///< [B, C, H, W]
-  Tensor labels;  ///< [B]
+  Tensor inputs;        ///< [B, C, H, W]; or ids [B, T]
+  Tensor labels;        ///< [B]
+  Tensor lengths = {};  ///< [B], of ids
 
   Parameters parameters() const { return model->parameters(); }
   int64_t examples() const { return inputs.dim(0); }
@@ -22,7 +23,8 @@ struct Problem {
   void convert(DType dtype);
 };
 
-/// An MLP, a small conv net and a ViT with dropout and drop-path, with B = 7 examples each.
+/// An MLP, a small conv net, a ViT with dropout and drop-path and a text encoder with dropout, with
+/// B = 7 examples each.
 std::vector<Problem> problems(DType dtype);
 
 /// Plain gradients of the average loss by one backward pass, with no grouping anywhere near.

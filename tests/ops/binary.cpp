@@ -141,6 +141,37 @@ const RegisterOp add_bias_case{
                    add_bias(tape.leaf(random_normal({2, 4}, 2)), p);
                  }}},
      .bench = {rows_sample("vit", {64, 65, 768}, {768}, add_bias)}}};
+Tensor positions() {
+  return random_normal({3, 4}, 5, DType::float32);
+}
+
+Sample constant_sample() {
+  Sample s;
+  s.label = "positions";
+  s.inputs = {{5, 3, 4}};
+  s.forward = [](Tape&, const Vars& v, const ParameterRefs&, int64_t, int64_t) {
+    return add_constant(v[0], on_device(positions().to(wide(v[0].dtype()))));
+  };
+  s.reference = [](const Tensors& v, const Tensors&) {
+    Tensor y = v[0].clone();
+    const Tensor c = positions();
+    for (int64_t i = 0; i < y.numel(); ++i) {
+      y.data<double>()[i] += c.data<float>()[i % c.numel()];
+    }
+    return y;
+  };
+  s.terms = 1;
+  return s;
+}
+
+const RegisterOp add_constant_case{
+    {.name = "add_constant",
+     .samples = {constant_sample()},
+     .errors = {{"add_constant: the constant must have the shape of one example of x [2, 4, 3]; "
+                 "got [3, 4]",
+                 [](Tape& tape) {
+                   add_constant(tape.leaf(random_normal({2, 4, 3}, 2)), positions());
+                 }}}}};
 const RegisterOp add_parameter_case{
     {.name = "add_parameter",
      .samples = {rows_sample("position", {5, 3, 4}, {1, 3, 4}, add_parameter),

@@ -1,37 +1,11 @@
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "tests/op_case.h"
+#include "tests/ops/ctc_targets.h"
 
 namespace minnow::test {
 namespace {
-
-using Labels = std::vector<int64_t>;
-
-/// What ctc_loss takes beside the logits.
-struct Targets {
-  Tensor lengths, labels, label_counts;
-
-  /// Of the examples [begin, end).
-  Targets slice(int64_t begin, int64_t end) const {
-    return {lengths.slice(begin, end), labels.slice(begin, end), label_counts.slice(begin, end)};
-  }
-};
-
-Targets targets_of(const std::vector<int64_t>& lengths, const std::vector<Labels>& labels) {
-  const auto examples = std::ssize(labels);
-  int64_t most = 0;
-  for (const Labels& l : labels) most = std::max<int64_t>(most, std::ssize(l));
-  // What lies behind an example's labels is not read.
-  Tensor padded = Tensor::full({examples, most}, -7, DType::int64);
-  std::vector<int64_t> counts;
-  for (int64_t b = 0; b < examples; ++b) {
-    std::copy(labels[b].begin(), labels[b].end(), padded.data<int64_t>() + b * most);
-    counts.push_back(std::ssize(labels[b]));
-  }
-  return {Tensor::from(lengths, {std::ssize(lengths)}), padded, Tensor::from(counts, {examples})};
-}
 
 /// What an alignment says: runs of one class drawn together, then the blanks left out.
 Labels collapse(const Labels& alignment) {
@@ -83,10 +57,9 @@ Sample sample(std::string label, int64_t frames, int64_t classes,
   s.label = std::move(label);
   s.inputs = {{std::ssize(labels), frames, classes}};
   s.bfloat16 = false;
-  const Targets targets = targets_of(lengths, labels);
+  const CtcTargets targets = ctc_targets(lengths, labels);
   s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t begin, int64_t end) {
-    const Targets mine = targets.slice(begin, end);
-    return ctc_loss(v[0], mine.lengths, mine.labels, mine.label_counts);
+    return ctc_loss(v[0], targets.slice(begin, end));
   };
   s.reference = [=](const Tensors& v, const Tensors&) { return reference(v[0], lengths, labels); };
   // In each frame a sum over the classes, its exponentials and logarithm, and a sum of three
@@ -109,8 +82,7 @@ Sample bench(std::string label, int64_t examples, int64_t frames, int64_t classe
 
 /// Three examples of four frames and five classes.
 void with(Tape& tape, const std::vector<int64_t>& lengths, const std::vector<Labels>& labels) {
-  const Targets t = targets_of(lengths, labels);
-  ctc_loss(tape.leaf(random_normal({3, 4, 5}, 1)), t.lengths, t.labels, t.label_counts);
+  ctc_loss(tape.leaf(random_normal({3, 4, 5}, 1)), ctc_targets(lengths, labels));
 }
 
 const RegisterOp ctc_case{{
@@ -143,9 +115,9 @@ const RegisterOp ctc_case{{
           }},
          {"ctc_loss: target_lengths must lie in [0, U] with U = 2; got 3 for example 1",
           [](Tape& tape) {
-            ctc_loss(tape.leaf(random_normal({2, 4, 5}, 1)), Tensor::full({2}, 4, DType::int64),
-                     Tensor::full({2, 2}, 1, DType::int64),
-                     Tensor::from(std::vector<int64_t>{2, 3}, {2}));
+            CtcTargets t = ctc_targets({4, 4}, {{1, 1}, {1, 1}});
+            t.label_counts = Tensor::from(std::vector<int64_t>{2, 3}, {2});
+            ctc_loss(tape.leaf(random_normal({2, 4, 5}, 1)), t);
           }},
          {"ctc_loss: lengths must be [B] = [3] int64; got [2] int64",
           [](Tape& tape) {
@@ -157,14 +129,11 @@ const RegisterOp ctc_case{{
           }},
          {"ctc_loss: logits must be [B, T, V] with V > 0; got [2, 3]",
           [](Tape& tape) {
-            const Targets t = targets_of({1, 1}, {{1}, {1}});
-            ctc_loss(tape.leaf(random_normal({2, 3}, 1)), t.lengths, t.labels, t.label_counts);
+            ctc_loss(tape.leaf(random_normal({2, 3}, 1)), ctc_targets({1, 1}, {{1}, {1}}));
           }},
          {"ctc_loss: computes in float32 or float64; got int64",
           [](Tape& tape) {
-            const Targets t = targets_of({1}, {{1}});
-            ctc_loss(tape.leaf(Tensor::zeros({1, 2, 3}, DType::int64)), t.lengths, t.labels,
-                     t.label_counts);
+            ctc_loss(tape.leaf(Tensor::zeros({1, 2, 3}, DType::int64)), ctc_targets({1}, {{1}}));
           }}},
     .bench = {bench("letters", 16, 100, 30, 25), bench("utterances", 16, 400, 30, 200),
               bench("word_pieces", 16, 400, 1000, 60)},

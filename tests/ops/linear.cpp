@@ -40,11 +40,19 @@ Sample sample(std::string label, Shape x, int64_t out, bool bias) {
   return s;
 }
 
+/// The weight is that of a pointwise convolution.
+Sample pointwise(Sample s) {
+  s.label = "pointwise";
+  s.parameters[0].push_back(1);
+  return s;
+}
+
 const RegisterOp linear_case{{
     .name = "linear",
     .samples = {sample("tokens", {5, 3, 4}, 6, true), sample("rows", {6, 7}, 3, false),
                 sample("one_column", {4, 2, 1}, 1, true), sample("one_example", {1, 5}, 2, true),
-                sample("many_tokens", {3, 40, 5}, 4, true)},
+                sample("many_tokens", {3, 40, 5}, 4, true),
+                pointwise(sample("", {5, 3, 4}, 6, true))},
     .errors = {{"linear: weight must be [out, in] with in = 4, the input's last axis; got [3, 5]",
                 [](Tape& tape) {
                   const Parameter w = random_parameter("w", {3, 5}, 1);

@@ -16,18 +16,21 @@ Tensor per_example(const Tensor& x, F f) {
   return y;
 }
 
-Sample mean_sample(std::string label, Shape x, int64_t first) {
+Sample mean_sample(std::string label, Shape x, int64_t first, std::vector<int64_t> lengths = {}) {
   Sample s;
   s.label = std::move(label);
   s.inputs = {x};
-  s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t, int64_t) {
-    return mean_tokens(v[0], first);
+  s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t begin, int64_t end) {
+    if (lengths.empty()) return mean_tokens(v[0], first);
+    const Tensor all = Tensor::from(lengths, {std::ssize(lengths)});
+    return mean_tokens(v[0], first, all.slice(begin, end));
   };
   s.reference = [=](const Tensors& v, const Tensors&) {
     return per_example(v[0], [=](const Tensor& in, int64_t b, int64_t d) {
+      const int64_t last = lengths.empty() ? in.dim(1) : lengths[b];
       double sum = 0;
-      for (int64_t t = first; t < in.dim(1); ++t) sum += at(in, b, t, d);
-      return sum / static_cast<double>(in.dim(1) - first);
+      for (int64_t t = first; t < last; ++t) sum += at(in, b, t, d);
+      return last > first ? sum / static_cast<double>(last - first) : 0;
     });
   };
   s.terms = static_cast<double>(x[1]) + 2;
@@ -94,18 +97,29 @@ void run_error(Tape& tape, Shape x, Var (*op)(const Var&, int64_t), int64_t argu
   op(tape.leaf(random_normal(x, 1)), argument);
 }
 
+Var mean(const Var& x, int64_t first) {
+  return mean_tokens(x, first);
+}
+
 const RegisterOp mean_case{{
     .name = "mean_tokens",
     .samples = {mean_sample("all", {4, 5, 3}, 0), mean_sample("without_class", {3, 6, 7}, 1),
                 mean_sample("last", {2, 4, 3}, 3), mean_sample("one_column", {3, 5, 1}, 2),
-                mean_sample("one_example", {1, 3, 2}, 0), mean_sample("empty", {0, 3, 2}, 0)},
+                mean_sample("one_example", {1, 3, 2}, 0), mean_sample("empty", {0, 3, 2}, 0),
+                mean_sample("lengths", {5, 4, 3}, 0, {4, 1, 0, 3, 2}),
+                mean_sample("lengths_without_class", {4, 5, 8}, 1, {5, 1, 0, 3})},
     .errors = {{"mean_tokens: x must be [B, T, D]; got [2, 3]",
                 [](Tape& tape) {
-                  run_error(tape, {2, 3}, mean_tokens, 0);
+                  run_error(tape, {2, 3}, mean, 0);
                 }},
                {"mean_tokens: first must lie in [0, T) with T = 3; got 3",
                 [](Tape& tape) {
-                  run_error(tape, {2, 3, 4}, mean_tokens, 3);
+                  run_error(tape, {2, 3, 4}, mean, 3);
+                }},
+               {"mean_tokens: lengths must lie in [0, T] with T = 3; got 4 for example 1",
+                [](Tape& tape) {
+                  mean_tokens(tape.leaf(random_normal({2, 3, 4}, 1)), 0,
+                              Tensor::from(std::vector<int64_t>{3, 4}, {2}));
                 }}},
     .bench = {mean_sample("vit", {64, 65, 192}, 1)},
 }};
