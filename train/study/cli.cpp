@@ -38,9 +38,10 @@ Commands::Commands(CLI::App& app)
       "Each study writes one folder with report.html, which needs no network, and every number as "
       ".csv.\nPlots are drawn by gnuplot (Debian's gnuplot-nox).\n"
       "\nExamples:\n"
+      "  minnow study theory\n"
       "  minnow study report studies/theory -o theory.html\n\n"
       "`minnow study NAME --help` says what a study does.");
-  subcommands_ = {add_report(*study_)};
+  subcommands_ = {add_theory(*study_), add_report(*study_)};
 }
 
 bool Commands::parsed() const {
