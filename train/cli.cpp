@@ -21,7 +21,22 @@ struct Request {
   std::string topic;
   EvalOptions eval;
   PredictOptions predict;
+  TranscribeOptions transcribe;
 };
+
+void add_decoder(CLI::App& command, DecoderOptions& options) {
+  command
+      .add_option("--beam", options.beam,
+                  "of transcripts: prefixes that the search keeps; 1: the best path")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N")
+      ->capture_default_str();
+  command.add_option("--lm", options.language_model, "a language model of words, for the search")
+      ->type_name("FILE.arpa");
+  command.add_option("--lm-weight", options.weight, "of its logarithms")->capture_default_str();
+  command.add_option("--word-bonus", options.word_bonus, "added for every word")
+      ->capture_default_str();
+}
 
 CLI::App* add_train(CLI::App& app, Request& request) {
   CLI::App* train = app.add_subcommand("train", "Train a model, or go on with a run");
@@ -55,6 +70,7 @@ CLI::App* add_eval(CLI::App& app, Request& request) {
   eval->add_option("--confusion", request.eval.confusion,
                    "write how many pictures of each class (rows) are taken for which (columns)")
       ->type_name("FILE.tsv|FILE.json");
+  add_decoder(*eval, request.eval.decoder);
   eval->footer(
       "Weights that minnow wrote carry their configuration; settings given here win over it.\n"
       "`minnow train --help` lists the keys.");
@@ -96,6 +112,25 @@ CLI::App* add_predict(CLI::App& app, Request& request) {
       "\nExample:\n"
       "  minnow predict runs/mine photos/*.jpg --top 3");
   return predict;
+}
+
+CLI::App* add_transcribe(CLI::App& app, Request& request) {
+  CLI::App* transcribe = app.add_subcommand("transcribe", "What a trained model hears in sounds");
+  transcribe
+      ->add_option("model", request.source,
+                   "a run folder, a checkpoint, or a safetensors file that minnow wrote")
+      ->required();
+  transcribe->add_option("files", request.arguments, "sound: WAV, FLAC, OGG, ...")
+      ->required()
+      ->type_name("FILE");
+  add_decoder(*transcribe, request.transcribe.decoder);
+  transcribe->add_flag("--json", request.transcribe.json, "print one JSON object for each file");
+  transcribe->footer(
+      "A file that cannot be read is named on stderr, the others are done, and the exit status is "
+      "2.\n"
+      "\nExample:\n"
+      "  minnow transcribe runs/mine recordings/*.flac --beam 16 --lm words.arpa");
+  return transcribe;
 }
 
 /// One line on stderr; where nobody can read it, the exit status still tells.
@@ -149,6 +184,7 @@ int run_program(int argc, const char* const* argv) {
   CLI::App* eval = add_eval(app, request);
   const CLI::App* draw = add_report(app, request);
   CLI::App* predict = add_predict(app, request);
+  CLI::App* transcribe = add_transcribe(app, request);
   const study::Commands studies(app);
   CLI::App* demo = app.add_subcommand(
       "demo", "Train a small model with and without clipping, in about two minutes");
@@ -173,6 +209,9 @@ int run_program(int argc, const char* const* argv) {
     if (eval->parsed()) return eval_command(request.source, request.arguments, request.eval);
     if (predict->parsed()) {
       return predict_command(request.source, request.arguments, request.predict);
+    }
+    if (transcribe->parsed()) {
+      return transcribe_command(request.source, request.arguments, request.transcribe);
     }
     if (draw->parsed()) return report_command(request.source, request.output);
     if (studies.parsed()) return studies.run(argc, argv);

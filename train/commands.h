@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "train/decoder.h"
+
 /// The commands of the program `minnow`. Each takes the arguments after its name, throws Error for
 /// wrong ones and RunError for a run that failed, and returns the exit status.
 namespace minnow {
@@ -18,10 +20,11 @@ int run_program(int argc, const char* const* argv);
 /// [RECIPE.toml] [key=value...]
 int train_command(const std::vector<std::string>& arguments);
 struct EvalOptions {
-  bool json = false;      ///< print one JSON object
-  bool raw = false;       ///< the weights of a checkpoint themselves, not their averages
-  bool classes = false;   ///< print count and accuracy of every class, too
-  std::string confusion;  ///< file for the confusion matrix, .tsv or .json; empty: none
+  bool json = false;            ///< print one JSON object
+  bool raw = false;             ///< the weights of a checkpoint themselves, not their averages
+  bool classes = false;         ///< print count and accuracy of every class, too
+  std::string confusion;        ///< file for the confusion matrix, .tsv or .json; empty: none
+  DecoderOptions decoder = {};  ///< of transcripts
 };
 /// `source`: a run folder, a checkpoint or a safetensors file.
 int eval_command(const std::string& source, const std::vector<std::string>& arguments,
@@ -35,6 +38,14 @@ struct PredictOptions {
 /// all the same.
 int predict_command(const std::string& source, const std::vector<std::string>& files,
                     const PredictOptions& options);
+struct TranscribeOptions {
+  DecoderOptions decoder;
+  bool json = false;  ///< print one JSON object for each file
+};
+/// What a conformer hears in sound files; `source` and files that cannot be read as for
+/// predict_command.
+int transcribe_command(const std::string& source, const std::vector<std::string>& files,
+                       const TranscribeOptions& options);
 /// Writes the report of a run folder into the file `output`; empty: report.html in the folder.
 int report_command(const std::string& run_dir, const std::string& output);
 /// [key=value...]

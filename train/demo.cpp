@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -7,7 +8,9 @@
 #include <string>
 
 #include "train/commands.h"
+#include "train/ctc_decode.h"
 #include "train/run_folder.h"
+#include "train/trained_model.h"
 #include "train/trainer.h"
 
 namespace minnow {
@@ -16,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Small enough that both runs take about two minutes on two cores.
-constexpr const char* kRecipe = R"(
+constexpr const char* kPictures = R"(
 [model]
 name = "vit"
 patch = 4
@@ -39,6 +42,43 @@ micro_batch = 4
 [log]
 norms = true
 )";
+
+/// The same for a model that transcribes: tones that spell words.
+constexpr const char* kSounds = R"(
+[model]
+name = "conformer"
+dim = 64
+depth = 2
+heads = 4
+conv_kernel = 7
+subsampling = 16
+[data]
+name = "tones"
+train_size = 1500
+test_size = 200
+draggers = 0.1
+dragger_kind = "label"
+[train]
+epochs = 8
+batch = 16
+[optim]
+betas = [0.9, 0.98]
+[schedule]
+name = "cosine"
+warmup = 100
+[clip]
+micro_batch = 1
+on_nonfinite = "drop"
+[log]
+norms = true
+)";
+
+/// Which of the two recipes the settings are for.
+bool is_about_sounds(const std::vector<std::string>& settings) {
+  return std::any_of(settings.begin(), settings.end(), [](const std::string& setting) {
+    return setting == "data.name=tones" || setting == "model.name=conformer";
+  });
+}
 
 struct Variant {
   std::string rule, title;
@@ -71,7 +111,8 @@ struct Means {
 /// What a run says of itself in its metrics.jsonl.
 struct Findings {
   Means with_dragger, without;
-  double top1 = 0, loss = 0, seconds_per_step = 0;
+  double loss = 0, seconds_per_step = 0;
+  double score = 0;  // the share of right pictures, or of wrong words
 };
 
 void add_step(const nlohmann::json& record, Findings& findings) {
@@ -89,7 +130,7 @@ Findings read_findings(const Config& config) {
   for (std::string line; std::getline(file, line);) {
     const auto record = nlohmann::json::parse(line);
     if (record["kind"] == "eval") {
-      findings.top1 = record["top1"];
+      findings.score = record.contains("wer") ? record["wer"] : record["top1"];
       findings.loss = record["loss"];
     } else {
       if (config.log.norms) add_step(record, findings);
@@ -108,7 +149,7 @@ Config configure(const Variant& variant, const fs::path& folder,
     check(!setting.starts_with("run."), "{}: the demo makes its own run folders", setting);
   }
   Config config;
-  apply_toml(config, kRecipe, "the demo's recipe");
+  apply_toml(config, is_about_sounds(settings) ? kSounds : kPictures, "the demo's recipe");
   config.optim.lr = variant.lr;
   config.clip.rule = variant.rule;
   apply_overrides(config, settings);
@@ -136,22 +177,46 @@ fs::path new_folder() {
   }
 }
 
-void print_findings(const Findings& plain, const Findings& clipped) {
+void print_findings(const Findings& plain, const Findings& clipped, const char* score) {
   fmt::print("\nMicro-batches of the clipped run, over all steps:\n");
   fmt::print("  {:<22}{:>10}{:>12}{:>18}\n", "", "count", "mean norm", "mean coefficient");
   fmt::print("{}{}", clipped.without.row("without a dragger"),
              clipped.with_dragger.row("with a dragger"));
-  fmt::print("\n  {:<22}{:>10}{:>12}{:>18}\n", "", "top-1", "test loss", "ms per step");
+  fmt::print("\n  {:<22}{:>10}{:>12}{:>18}\n", "", score, "test loss", "ms per step");
   for (const auto& [name, run] : {std::pair{"plain", plain}, std::pair{"clipped", clipped}}) {
-    fmt::print("  {:<22}{:>8.2f} %{:>12.4f}{:>18.1f}\n", name, 100 * run.top1, run.loss,
+    fmt::print("  {:<22}{:>8.2f} %{:>12.4f}{:>18.1f}\n", name, 100 * run.score, run.loss,
                1e3 * run.seconds_per_step);
   }
 }
 
-void print_next(const fs::path& folder) {
+/// Some test utterances, and what the run's model hears in them.
+void print_transcripts(const Config& config) {
+  const TrainedModel trained = load_trained_model(find_weights(config.run.dir).string());
+  const auto dataset = open_data(trained.config, Split::test, false);
+  const Decoder decoder({}, trained.notes.classes);
+  fmt::print("\nThe first test utterances, and what the clipped run hears in them:\n");
+  for (int64_t i = 0; i < std::min<int64_t>(5, dataset->size()); ++i) {
+    const Example example = dataset->get(i, 0);
+    fmt::print("  {:<24} {}\n", text_of(example.target, trained.notes.classes),
+               transcript(trained, decoder, example.input));
+  }
+}
+
+void print_next(const fs::path& folder, bool sounds) {
+  fmt::print("\nThis is one seed: `minnow demo seed=1` shows another. Next:\n");
+  if (sounds) {
+    fmt::print(
+        "  minnow demo data.name=tones data.draggers=0.3 clip.micro_batch=4\n"
+        "  minnow eval {0}/clipped --beam 8\n"
+        "  minnow train data.name=manifest data.path=MANIFESTS model.name=conformer "
+        "data.augment=speech\n"
+        "  minnow transcribe RUN SOUNDS...\n",
+        folder.string());
+    return;
+  }
   fmt::print(
-      "\nThis is one seed: `minnow demo seed=1` shows another. Next:\n"
       "  minnow demo data.draggers=0.3 clip.micro_batch=1\n"
+      "  minnow demo data.name=tones\n"
       "  minnow eval {0}/clipped\n"
       "  minnow train {0}/clipped/config.toml run.dir=runs/mine model.depth=6\n"
       "  minnow train data.name=imagefolder data.path=PICTURES data.image=64 model.patch=8 "
@@ -166,14 +231,19 @@ int demo_command(const std::vector<std::string>& arguments) {
   std::vector<Config> configs;
   for (const Variant& variant : kVariants) configs.push_back(configure(variant, folder, arguments));
   const Config& clipped = configs[1];
+  const bool sounds = is_about_sounds(arguments);
   fmt::print(
-      "A small model learns the pictures of {}; {:.0f} % of its training examples are draggers:\n"
-      "noise, or a wrong label. First plain training, then with every micro-batch of {} rescaled "
-      "by\n"
-      "clip.rule={}; same start, same order of pictures. The learning rate of each was chosen\n"
-      "beforehand, the better of 0.001 and 0.002 over three seeds.\n",
-      clipped.data.set.name, 100 * clipped.data.set.dragger_fraction, clipped.clip.micro_batch,
-      clipped.clip.rule);
+      "A small model learns {}; {:.0f} % of its training examples are draggers:\n"
+      "{}. First plain training, then with every micro-batch of {} rescaled by\n"
+      "clip.rule={}; same start, same order of examples. {}\n",
+      sounds ? "the letters of " + clipped.data.set.name
+             : "the pictures of " + clipped.data.set.name,
+      100 * clipped.data.set.dragger_fraction,
+      sounds ? "a wrong transcript" : "noise, or a wrong label", clipped.clip.micro_batch,
+      clipped.clip.rule,
+      sounds ? "Both have the same learning rate."
+             : "The learning rate of each was chosen\n"
+               "beforehand, the better of 0.001 and 0.002 over three seeds.");
   std::fflush(stdout);
   std::vector<Findings> findings;
   for (size_t i = 0; i < configs.size(); ++i) {
@@ -184,8 +254,9 @@ int demo_command(const std::vector<std::string>& arguments) {
     }
     findings.push_back(*found);
   }
-  print_findings(findings[0], findings[1]);
-  print_next(folder);
+  print_findings(findings[0], findings[1], sounds ? "word errors" : "top-1");
+  if (sounds) print_transcripts(clipped);
+  print_next(folder, sounds);
   return 0;
 }
 

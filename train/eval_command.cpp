@@ -24,12 +24,14 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   use_threads(config);
   const auto dataset = open_data(config, Split::test, false);
   resolve(config, *dataset);
+  check(dataset->transcribed() || options.decoder.beam == 1,
+        "--beam: {} has classes, not transcripts", config.data.set.name);
   check(!dataset->transcribed() || (options.confusion.empty() && !options.classes),
         "--classes and --confusion: {} has transcripts, not classes", config.data.set.name);
   const auto model = make_model(config, notes_on(*dataset));
   load_model(*model, weights, *dataset, options.raw);
   model->to(compute_device(config));
-  const Score score = evaluate(*model, config, dataset);
+  const Score score = evaluate(*model, config, dataset, options.decoder);
   for (const std::string& line : LeftOut(dataset).news()) std::fputs((line + "\n").c_str(), stderr);
   const auto& names = dataset->classes();
   if (!options.confusion.empty()) save_confusion(options.confusion, score, names);

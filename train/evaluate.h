@@ -9,6 +9,7 @@
 #include "data/dataset.h"
 #include "nn/module.h"
 #include "train/config.h"
+#include "train/decoder.h"
 #include "train/domain_score.h"
 #include "train/text_errors.h"
 
@@ -45,7 +46,8 @@ std::string to_string(const Score& score);
 std::string text_table(const TextScore& text);
 
 /// Runs all of `dataset` (float32 inputs) through the model without gradients, on the model's
-/// device and as `config` says.
-Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dataset> dataset);
+/// device and as `config` says. `decoder` makes the transcripts.
+Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dataset> dataset,
+               const DecoderOptions& decoder = {});
 
 }  // namespace minnow

@@ -10,7 +10,7 @@
 #include "data/wrappers.h"
 #include "train/commands.h"
 #include "train/run_folder.h"
-#include "train/task.h"
+#include "train/trained_model.h"
 
 namespace minnow {
 namespace {
@@ -18,34 +18,14 @@ namespace {
 /// Pictures that pass the model at a time.
 constexpr size_t kBatch = 64;
 
-/// A model and what is needed to show it pictures.
-struct Predictor {
-  Config config;
-  DataNotes notes;
-  std::unique_ptr<nn::Model> model;
-  Device device = Device::cpu();
-};
-
-Predictor load_predictor(const std::string& weights) {
-  const std::string carried = config_in(weights);
-  std::optional<DataNotes> notes = notes_in(weights);
-  check(!carried.empty() && notes.has_value(),
-        "{}: does not say what its model and its classes are; minnow writes that into run.save "
-        "and checkpoints",
-        weights);
-  check(notes->channels == 1 || notes->channels == 3,
-        "{}: pictures have 1 or 3 channels; its model's have {}", weights, notes->channels);
-  Predictor predictor{.config = {}, .notes = std::move(*notes), .model = nullptr};
-  Config& config = predictor.config;
-  apply_toml(config, carried, weights);
-  fit_to_machine(config);
-  check_config(config);
-  check(config.model.vit.image > 0, "{}: does not say how large its pictures are", weights);
-  use_threads(config);
-  predictor.model = make_model(config, predictor.notes);
-  load_parameters(predictor.model->parameters(), load_weights(weights), weights);
-  predictor.device = compute_device(config);
-  predictor.model->to(predictor.device);
+TrainedModel load_predictor(const std::string& weights) {
+  TrainedModel predictor = load_trained_model(weights);
+  check(predictor.config.model.vit.image > 0,
+        "{}: its model, a {}, reads no pictures; `minnow transcribe` shows sound to a conformer",
+        weights, predictor.config.model.name);
+  check(predictor.notes.channels == 1 || predictor.notes.channels == 3,
+        "{}: pictures have 1 or 3 channels; its model's have {}", weights,
+        predictor.notes.channels);
   return predictor;
 }
 
@@ -90,7 +70,7 @@ Pictures read_pictures(std::span<const std::string> files, int64_t size, int64_t
 }
 
 /// Logits [N, classes] on the host.
-Tensor logits_for(const Predictor& predictor, const Pictures& pictures) {
+Tensor logits_for(const TrainedModel& predictor, const Pictures& pictures) {
   const int64_t count = pictures.images.dim(0);
   std::vector<int64_t> all(static_cast<size_t>(count)), none(all.size(), 0);
   std::iota(all.begin(), all.end(), 0);
@@ -148,7 +128,7 @@ void print_guesses(const std::string& file, const std::vector<Guess>& guesses, b
 
 int predict_command(const std::string& source, const std::vector<std::string>& files,
                     const PredictOptions& options) {
-  const Predictor predictor = load_predictor(find_weights(source).string());
+  const TrainedModel predictor = load_predictor(find_weights(source).string());
   const auto& [config, notes] = std::tie(predictor.config, predictor.notes);
   const size_t classes = notes.classes.size();
   size_t done = 0;

@@ -65,6 +65,8 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
                             .workers = config_.data.workers,
                             .drop_last = true,
                             .repeats = config_.data.repeats,
+                            .by_length = train_->ragged() && config_.data.shuffle &&
+                                         config_.data.repeats == 1,
                             .finish = batch_finisher(config_, std::ssize(train_->classes()))});
   feeder_ = std::make_unique<Feeder>(std::move(loader), device_);
   const auto& train = config_.train;

@@ -1,0 +1,56 @@
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "data/audio.h"
+#include "data/speech.h"
+#include "train/commands.h"
+#include "train/run_folder.h"
+#include "train/trained_model.h"
+
+namespace minnow {
+namespace {
+
+TrainedModel load_recogniser(const std::string& weights) {
+  TrainedModel trained = load_trained_model(weights);
+  check(trained.config.model.name == "conformer",
+        "{}: its model, a {}, does not transcribe; `minnow predict` shows it pictures", weights,
+        trained.config.model.name);
+  return trained;
+}
+
+/// What the model hears in a file.
+std::string transcribe(const TrainedModel& trained, const Decoder& decoder,
+                       const std::string& file) {
+  const SpeechOptions options = trained.config.dataset().speech;
+  const Audio audio = resample(read_audio(file, options.most_seconds), options.rate);
+  return transcript(trained, decoder, speech_features(audio, options));
+}
+
+void print_text(const std::string& file, const std::string& text, bool json) {
+  if (!json) {
+    fmt::print("{}: {}\n", file, text);
+    return;
+  }
+  const nlohmann::json record{{"file", file}, {"text", text}};
+  fmt::print("{}\n", record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+}  // namespace
+
+int transcribe_command(const std::string& source, const std::vector<std::string>& files,
+                       const TranscribeOptions& options) {
+  const TrainedModel trained = load_recogniser(find_weights(source).string());
+  const Decoder decoder(options.decoder, trained.notes.classes);
+  int status = 0;
+  for (const std::string& file : files) {
+    try {
+      print_text(file, transcribe(trained, decoder, file), options.json);
+    } catch (const Error& error) {
+      std::fputs(fmt::format("minnow: {}\n", error.what()).c_str(), stderr);
+      status = 2;
+    }
+  }
+  return status;
+}
+
+}  // namespace minnow
