@@ -116,6 +116,18 @@ TEST_F(AudioFile, EndsEarly) {
                {path("cut.flac").string(), "ends early, after ", " of 16000 frames: "});
 }
 
+/// A chunk of odd length has one more byte, which its length does not count.
+TEST_F(AudioFile, EndsEarlyBehindAnOddChunk) {
+  const std::vector<float> sound = sine(1000, 440);
+  write_sound(path(), sound, kWavFloat);
+  std::string bytes = read_text_file(path());
+  bytes.insert(12, std::string("note\3\0\0\0abc\0", 12));
+  std::ofstream(path(), std::ios::binary) << bytes;
+  EXPECT_EQ(read_audio(path()).samples, sound);
+  fs::resize_file(path(), bytes.size() - 100);
+  expect_refused(path(), "promises 100 bytes more");
+}
+
 /// Programs that write to a pipe do not know the length when they write the header.
 TEST_F(AudioFile, StreamedWav) {
   const std::vector<float> sound = sine(1000, 440);
@@ -135,7 +147,7 @@ TEST_F(AudioFile, DamagedFlac) {
     std::string bytes = whole;
     bytes[static_cast<size_t>(at)] ^= static_cast<char>(1 << at % 8);
     std::ofstream(path(), std::ios::binary) << bytes;
-    expect_error([&] { read_audio(path()); }, {path().string(), "damaged"});
+    expect_error([&] { read_audio(path()); }, {path().string(), "damaged", "flac decoder"});
   }
 }
 
