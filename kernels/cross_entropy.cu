@@ -12,17 +12,6 @@
 namespace minnow::cuda {
 namespace {
 
-/// Writes the softmax of a row.
-template <int n, int team, class T>
-__device__ void store_softmax(int64_t classes, const SoftmaxRow<T>& row, const T* x, T* p) {
-  const T scale = T(1) / row.sum;
-  each_run<n, team>(classes, [&](int64_t i) {
-    Run<T, n> run = load_run<n>(x + i);
-    for (int k = 0; k < n; ++k) run.v[k] = fast_exp(run.v[k] - row.most) * scale;
-    store_run(p + i, run);
-  });
-}
-
 /// The part of the loss that falls to the label.
 template <class T>
 __device__ T label_loss(int64_t classes, T smoothing, const SoftmaxRow<T>& row, const T* x,

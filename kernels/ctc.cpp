@@ -14,18 +14,6 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-/// One number for each state of a frame: blank[i] stands before label i, or after the last, and
-/// label[i + 1] for label i; label[0] and label[labels + 1] are states that nothing reaches.
-struct States {
-  double *blank, *label;
-};
-int64_t state_numbers(int64_t labels) {
-  return 2 * labels + 3;
-}
-States states_at(double* memory, int64_t labels) {
-  return {memory, memory + labels + 1};
-}
-
 /// The forward and the backward recursion of one example after another, in memory that they share.
 template <class T>
 class Alignments {
@@ -40,13 +28,14 @@ class Alignments {
       lse_[t] = normalise(x + t * classes_, p == nullptr ? row_.data() : p + t * classes_);
       advance(alpha(t), alpha(t + 1), emissions(t));
     }
-    const States last = alpha(frames);
+    const CtcStates last = alpha(frames);
     return -log_add(last.blank[labels], last.label[labels]);
   }
 
   /// Subtracts the posteriors from p, which forward() has filled.
   void backward(double loss, T* p) {
-    States ahead = states_at(ahead_.data(), labels_), here = states_at(here_.data(), labels_);
+    CtcStates ahead = CtcStates::at(ahead_.data(), labels_),
+              here = CtcStates::at(here_.data(), labels_);
     ahead.blank[labels_] = 0;  // what comes after the last frame
     for (int64_t t = frames_ - 1; t >= 0; --t) {
       retreat(ahead, here);
@@ -60,13 +49,13 @@ class Alignments {
  private:
   /// alpha_t[s]: the logarithm of the probability of all beginnings, up to frame t - 1 included,
   /// that end in state s.
-  States alpha(int64_t t) {
-    return states_at(alpha_.data() + t % rows_ * state_numbers(labels_), labels_);
+  CtcStates alpha(int64_t t) {
+    return CtcStates::at(alpha_.data() + t % rows_ * CtcStates::numbers(labels_), labels_);
   }
 
   void prepare(int64_t rows) {
     rows_ = rows;
-    const auto states = static_cast<size_t>(state_numbers(labels_));
+    const auto states = static_cast<size_t>(CtcStates::numbers(labels_));
     lse_.resize(static_cast<size_t>(frames_));
     alpha_.assign(static_cast<size_t>(rows) * states, log_zero);
     ahead_.assign(states, log_zero);
@@ -96,7 +85,7 @@ class Alignments {
     return static_cast<double>(row[0]) - lse_[t];
   }
 
-  void advance(States from, States to, double blank) {
+  void advance(CtcStates from, CtcStates to, double blank) {
     const double *emission = emission_.data(), *skip = skip_.data();
 #pragma omp simd
     for (int64_t i = 0; i <= labels_; ++i) {
@@ -111,7 +100,7 @@ class Alignments {
 
   /// to[s]: the logarithm of the probability of all ends after a frame in state s, from `from`, the
   /// same for the next frame with that frame itself.
-  void retreat(States from, States to) {
+  void retreat(CtcStates from, CtcStates to) {
     const double* skip = skip_.data();
 #pragma omp simd
     for (int64_t i = 0; i <= labels_; ++i) {
@@ -124,7 +113,7 @@ class Alignments {
     }
   }
 
-  void subtract_posterior(States alpha, States beta, double loss, T* p) {
+  void subtract_posterior(CtcStates alpha, CtcStates beta, double loss, T* p) {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i <= labels_; ++i) sum += exp_below(alpha.blank[i] + beta.blank[i] + loss);
@@ -163,10 +152,9 @@ void ctc_forward(const CtcShape& shape, const T* x, const int64_t* lengths, cons
     for (int64_t b = begin; b < end; ++b) {
       const int64_t* target = targets + b * shape.labels;
       T* g = gx == nullptr ? nullptr : gx + b * example;
+      const int64_t frames = ctc_frames(shape, lengths[b]);
       double loss = nan;
-      int64_t frames = shape.frames;
       if (in_range(shape, lengths[b], target_lengths[b], target)) {
-        frames = lengths[b];
         loss = alignments.forward(frames, target_lengths[b], target, x + b * example, g);
       }
       losses[b] = static_cast<T>(loss);
@@ -186,10 +174,9 @@ void ctc_backward(const CtcShape& shape, const int64_t* lengths, const T* gy, T*
   const int64_t example = shape.frames * shape.classes;
   parallel_for(shape.batch, element_grain / (example + 1) + 1, [=](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      const int64_t frames = std::clamp<int64_t>(lengths[b], 0, shape.frames);
       T* g = gx + b * example;
 #pragma omp simd
-      for (int64_t i = 0; i < frames * shape.classes; ++i) g[i] *= gy[b];
+      for (int64_t i = 0; i < ctc_frames(shape, lengths[b]) * shape.classes; ++i) g[i] *= gy[b];
     }
   });
 }

@@ -2,11 +2,30 @@
 
 #include <cstdint>
 
+#include "kernels/random.h"
+
 namespace minnow {
 
 /// Logits [batch, frames, classes], class 0 the blank; targets [batch, labels], padded.
 struct CtcShape {
   int64_t batch = 0, frames = 0, classes = 0, labels = 0;
+};
+
+/// The frames of an example that are read and get a gradient: all, where its length is out of range
+/// and the gradient therefore NaN.
+MINNOW_HOST_DEVICE inline int64_t ctc_frames(const CtcShape& shape, int64_t length) {
+  return length < 0 || length > shape.frames ? shape.frames : length;
+}
+
+/// One number for each state of a frame: blank[i] stands before label i, or after the last, and
+/// label[i + 1] for label i; label[0] and label[labels + 1] are states that nothing reaches.
+struct CtcStates {
+  double *blank, *label;
+
+  MINNOW_HOST_DEVICE static int64_t numbers(int64_t labels) { return 2 * labels + 3; }
+  MINNOW_HOST_DEVICE static CtcStates at(double* memory, int64_t labels) {
+    return {memory, memory + labels + 1};
+  }
 };
 
 }  // namespace minnow

@@ -13,17 +13,9 @@ namespace {
 
 template <class T, int n, int team>
 __global__ void softmax_forward_kernel(int64_t rows, int64_t width, const T* x, T* y) {
-  using W = Wide<T>;
   for (int64_t r = team_first<team>(); r < rows; r += team_step<team>()) {
-    const SoftmaxRow<W> row = softmax_row<n, team>(width, x + r * width);
-    const W scale = W(1) / row.sum;
-    each_run<n, team>(width, [&](int64_t i) {
-      Run<T, n> run = load_run<n>(x + r * width + i);
-      for (int k = 0; k < n; ++k) {
-        run.v[k] = narrow<T>(fast_exp(widen(run.v[k]) - row.most) * scale);
-      }
-      store_run(y + r * width + i, run);
-    });
+    const T* from = x + r * width;
+    store_softmax<n, team>(width, softmax_row<n, team>(width, from), from, y + r * width);
   }
 }
 

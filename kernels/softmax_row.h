@@ -33,4 +33,18 @@ __device__ inline SoftmaxRow<Wide<T>> softmax_row(int64_t width, const T* x) {
   return {most, team_sum<team>(sum)};
 }
 
+/// The team writes the softmax of that row.
+template <int n, int team, class T>
+__device__ inline void store_softmax(int64_t width, const SoftmaxRow<Wide<T>>& row, const T* x,
+                                     T* p) {
+  const Wide<T> scale = Wide<T>(1) / row.sum;
+  each_run<n, team>(width, [&](int64_t i) {
+    Run<T, n> run = load_run<n>(x + i);
+    for (int k = 0; k < n; ++k) {
+      run.v[k] = narrow<T>(fast_exp(widen(run.v[k]) - row.most) * scale);
+    }
+    store_run(p + i, run);
+  });
+}
+
 }  // namespace minnow::cuda
