@@ -1,6 +1,5 @@
 #include "data/audio.h"
 
-#include <samplerate.h>
 #include <sndfile.h>
 
 #include <algorithm>
@@ -21,7 +20,6 @@ constexpr int64_t kBlock = 1 << 14;  // values decoded at a time
 // A float file may be in another unit than [-1, 1], say that of 16 bits. Beyond this lies damage,
 // and its square overflows.
 constexpr float kMostAmplitude = 1e6f;
-constexpr double kMostRatio = 256;  // of two rates; libsamplerate's limit
 
 using SoundFile = std::unique_ptr<SNDFILE, decltype(&sf_close)>;
 
@@ -72,7 +70,8 @@ OpenAudio open_audio(const std::filesystem::path& path) {
   check(info.channels > 0 && info.samplerate > 0,
         "{}: a sound has channels and a rate; got {} channels at {} Hz", name, info.channels,
         info.samplerate);
-  check(info.frames < SF_COUNT_MAX, "{}: its header does not say how long the sound is", name);
+  check(info.frames < SF_COUNT_MAX,
+        "{}: the length of the sound cannot be told: the file is a stream, or damaged", name);
   check(info.frames > 0, "{}: it holds no sound: 0 frames", name);
   audio.info = {info.frames, info.samplerate, info.channels};
   return audio;
@@ -92,28 +91,6 @@ void append_mono(const std::string& name, const std::vector<float>& block, int64
     }
     out.push_back(channels == 1 ? sum : sum / static_cast<float>(channels));
   }
-}
-
-/// `ratio` times as many samples, of the same stretch of time. libsamplerate's medium filter: 121
-/// dB down from the new band's edge, flat up to 90 % of it.
-std::vector<float> stretched(std::vector<float> samples, double ratio) {
-  check(ratio >= 1 / kMostRatio && ratio <= kMostRatio,
-        "audio: sound can be resampled by 1/{} to {}; got {}", kMostRatio, kMostRatio, ratio);
-  const auto wanted = std::llround(static_cast<double>(samples.size()) * ratio);
-  // Silence behind the end, so that the last sample wanted lies in front of it.
-  samples.resize(samples.size() + static_cast<size_t>(std::ceil(2 / ratio)) + 2);
-  std::vector<float> out(static_cast<size_t>(wanted));
-  SRC_DATA data{};
-  data.data_in = samples.data();
-  data.data_out = out.data();
-  data.input_frames = std::ssize(samples);
-  data.output_frames = wanted;
-  data.src_ratio = ratio;
-  const int failure = src_simple(&data, SRC_SINC_MEDIUM_QUALITY, 1);
-  check(failure == 0, "audio: cannot resample by {}: {}", ratio, src_strerror(failure));
-  check(data.output_frames_gen == wanted, "audio: resampling by {} gave {} samples, not {}", ratio,
-        data.output_frames_gen, wanted);
-  return out;
 }
 
 }  // namespace
@@ -142,20 +119,6 @@ Audio read_audio(const std::filesystem::path& path, double most_seconds) {
     append_mono(name, block, got, info.channels, audio.samples);
   }
   return audio;
-}
-
-Audio resample(const Audio& audio, int64_t rate) {
-  check(audio.rate > 0 && rate > 0, "audio: the rates to resample must be positive; got {} and {}",
-        audio.rate, rate);
-  if (rate == audio.rate) return audio;
-  const double ratio = static_cast<double>(rate) / static_cast<double>(audio.rate);
-  return {stretched(audio.samples, ratio), rate};
-}
-
-Audio change_speed(const Audio& audio, double factor) {
-  check(factor > 0, "audio: the speed must be positive; got {}", factor);
-  if (factor == 1) return audio;
-  return {stretched(audio.samples, 1 / factor), audio.rate};
 }
 
 void add_noise(Audio& audio, double snr_db, RandomKey key) {

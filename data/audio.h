@@ -27,10 +27,13 @@ AudioInfo audio_info(const std::filesystem::path& path);
 /// no finite numbers.
 Audio read_audio(const std::filesystem::path& path, double most_seconds = 600);
 
-/// The same sound at another rate (band-limited interpolation).
+/// The same sound at another rate, of 1/256 to 256 times this one: round(samples * rate / its rate)
+/// samples, the first at the same time. Of the lower of the two bands 7/8 stay as they were; from
+/// its edge on frequencies are 90 dB down.
 Audio resample(const Audio& audio, int64_t rate);
 
-/// The sound played `factor` times as fast, pitch included: 1 / factor as many samples.
+/// The sound played `factor` times as fast, pitch included: 1 / factor as many samples, filtered as
+/// resample does. The factor counts to a thousandth.
 Audio change_speed(const Audio& audio, double factor);
 
 /// Adds white noise whose power is `snr_db` decibels below the sound's; silence stays as it is.

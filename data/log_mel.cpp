@@ -128,7 +128,6 @@ class Spectrum {
   const std::vector<float>& of(const float* samples) {
     const float slope = static_cast<float>(tables_.options.preemphasis);
     const std::vector<float>& window = tables_.window;
-    frame_[0] = (samples[0] - slope * samples[0]) * window[0];
     for (size_t i = 1; i < window.size(); ++i) {
       frame_[i] = (samples[i] - slope * samples[i - 1]) * window[i];
     }
@@ -144,7 +143,7 @@ class Spectrum {
 
   const Tables& tables_;
   std::unique_ptr<kiss_fftr_state, void (*)(kiss_fftr_cfg)> plan_;
-  std::vector<float> frame_;  // zeros behind the window
+  std::vector<float> frame_;  // zeros behind the window, and where it is 0 itself, at its start
   std::vector<kiss_fft_cpx> transform_;
   std::vector<float> power_;
 };

@@ -26,11 +26,10 @@ int64_t log_mel_frames(int64_t samples, const LogMelOptions& options);
 ///
 /// Kaldi's, as torchaudio.compliance.kaldi.fbank(window_type="hanning", remove_dc_offset=False,
 /// num_mel_bins=bins, preemphasis_coefficient=preemphasis) gives them of the same samples (here in
-/// [-1, 1]). Frame t starts at sample t * hop; of its first sample the preemphasis takes itself
-/// off. A symmetric Hann window, zeros up to `fft`, and the squared size of every point of the
-/// spectrum. Bin b sums these by a triangle of height 1 over mel m0 + b d .. m0 + (b + 2) d, linear
-/// in mel = 1127 ln(1 + f / 700), with m0 = mel(20 Hz) and mel(rate / 2) = m0 + (bins + 1) d. Last
-/// ln(max(energy, 2^-23)).
+/// [-1, 1]). Frame t starts at sample t * hop. A symmetric Hann window, zeros up to `fft`, and the
+/// squared size of every point of the spectrum. Bin b sums these by a triangle of height 1 over mel
+/// m0 + b d .. m0 + (b + 2) d, linear in mel = 1127 ln(1 + f / 700), with m0 = mel(20 Hz) and
+/// mel(rate / 2) = m0 + (bins + 1) d. Last ln(max(energy, 2^-23)).
 Tensor log_mel(std::span<const float> samples, const LogMelOptions& options);
 
 /// Mean 0 and standard deviation 1 (that of the frames themselves, over T) of every bin, in place;

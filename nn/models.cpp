@@ -136,6 +136,7 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
   }
   if (config.name == "conformer") {
     ConformerConfig conformer = config.conformer;
+    conformer.features = vit.channels;
     conformer.classes = vit.classes;
     conformer.dim = vit.dim;
     conformer.depth = vit.depth;

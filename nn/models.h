@@ -45,8 +45,8 @@ struct ModelConfig {
   std::string name = "vit";
   VitConfig vit = {};                   ///< image, channels and classes hold for every model
   std::vector<int64_t> hidden = {256};  ///< of "mlp"
-  /// Of "conformer"; what it shares with the vit (classes, dim, depth, heads, mlp_ratio, dropout)
-  /// stands there.
+  /// Of "conformer"; what it shares with the vit stands there: channels, which are its features,
+  /// classes, dim, depth, heads, mlp_ratio and dropout.
   ConformerConfig conformer = {};
   int64_t width = 0;          ///< channels of a conv net's first stage; 0: the usual number
   std::string stem = "auto";  ///< of resnet18, 34, 50: "large", "small", or as the pictures are

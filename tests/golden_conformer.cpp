@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/files.h"
+#include "engine/grouped_backward.h"
 #include "nn/conformer.h"
 #include "tests/device.h"
 #include "tests/golden.h"
@@ -38,12 +39,24 @@ class OnGolden {
     for (Parameter* p : parameters) p->value = on_device(golden.at("param." + p->name).to(dtype));
     input = on_device(golden.at("input").to(dtype));
     lengths = on_device(golden.at("lengths"));
+    output_lengths = on_device(golden.at("output_lengths"));
+    targets = on_device(golden.at("targets"));
+    target_lengths = on_device(golden.at("target_lengths"));
+  }
+
+  LossFn loss() const {
+    return [this](Tape& tape, int64_t begin, int64_t end) {
+      tape.set_random({.seed = 1, .step = 0, .example_ids = {}, .training = true});
+      const Var x = tape.input(input.slice(begin, end));
+      return ctc_loss(model.forward(x, lengths.slice(begin, end)), output_lengths.slice(begin, end),
+                      targets.slice(begin, end), target_lengths.slice(begin, end));
+    };
   }
 
   Golden golden;
   nn::Conformer model;
   Parameters parameters;
-  Tensor input, lengths;
+  Tensor input, lengths, output_lengths, targets, target_lengths;
 };
 
 class GoldenConformer : public testing::TestWithParam<std::string> {};
@@ -57,13 +70,44 @@ TEST_P(GoldenConformer, LogitsOfARaggedBatch) {
     const OnGolden run(GetParam(), dtype);
     Tape tape(Tape::Mode::evaluate);
     const Var logits = run.model.forward(tape.input(run.input), run.lengths);
-    const Tensor ends = run.golden.at("output_lengths");
-    for (int64_t b = 0; b < ends.numel(); ++b) {
-      const int64_t length = on_cpu(run.lengths).data<int64_t>()[b];
-      EXPECT_EQ(run.model.output_length(length), ends.data<int64_t>()[b]);
+    const auto ends = run.golden.at("output_lengths").to_vector<int64_t>();
+    const auto lengths = run.golden.at("lengths").to_vector<int64_t>();
+    for (size_t b = 0; b < ends.size(); ++b) {
+      EXPECT_EQ(run.model.output_length(lengths[b]), ends[b]);
     }
-    const Tensor live = mask_tokens(logits, on_device(ends)).value();
+    const Tensor live = mask_tokens(logits, run.output_lengths).value();
     EXPECT_LE(relative_error(live, run.golden.at("logits64")), tolerance(dtype));
+  }
+}
+
+/// One step of encoder, head and CTC: micro-batches that PyTorch ran one by one.
+TEST_P(GoldenConformer, MicroBatchNormsAndClippedUpdates) {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const char* strategy : {"automatic", "instantiate", "norm_only", "loop"}) {
+      for (const int64_t wave : {0, 1, 3}) {
+        for (const int64_t b : {1, 2, 4}) {
+          SCOPED_TRACE(fmt::format("{}, {}, wave {}, b = {}", to_string(dtype), strategy, wave, b));
+          const OnGolden run(GetParam(), dtype);
+          ClipState state;
+          GroupedOptions options;
+          options.strategy = strategy_from(strategy);
+          options.wave = wave;
+          const GroupedStep step =
+              clipped_gradient(run.parameters, Grouping::runs(run.input.dim(0), b), run.loss(),
+                               ClipRule{.rule = Rule::min}, state, options);
+          EXPECT_LE(relative_error(step.losses, run.golden.at("losses64")), tolerance(dtype));
+          const Tensor norms = run.golden.at(fmt::format("b{}.norms", b));
+          EXPECT_LE(relative_error(Tensor::from(step.groups.norms, norms.shape()), norms),
+                    tolerance(dtype));
+          for (size_t l = 0; l < run.parameters.size(); ++l) {
+            const std::string name = fmt::format("b{}.update.{}", b, run.parameters[l]->name);
+            EXPECT_LE(relative_error(step.update[l], run.golden.at(name)),
+                      tolerance(dtype) + 0x1p-24)  // the file's own rounding
+                << name;
+          }
+        }
+      }
+    }
   }
 }
 

@@ -237,6 +237,9 @@ DatasetConfig Config::dataset() const {
   if (set.image_size == 0) set.image_size = model.vit.image;
   set.cache_bytes = data.cache * kMiB;
   set.threads = threads;
+  set.speech.augment = data.augment == "speech";
+  set.speech.seed = seed;
+  if (!data.noise.empty()) set.speech.noise_db = data.noise.front();
   return set;
 }
 
@@ -338,6 +341,8 @@ void check_config(const Config& config) {
   check(train.batch >= clip.micro_batch,
         "train.batch: {} examples are fewer than a micro-batch, clip.micro_batch = {}", train.batch,
         clip.micro_batch);
+  check(config.data.noise.size() <= 1, "data.noise: one number, or []; got {}",
+        config.data.noise.size());
   check(config.data.repeats == 1 || config.data.shuffle,
         "data.repeats: {} needs data.shuffle=true, or most examples would never come",
         config.data.repeats);
@@ -348,9 +353,12 @@ void check_config(const Config& config) {
   check(config.betas.size() == 2, "optim.betas: expected two numbers; got {}", config.betas.size());
   check(config.schedule.min_lr <= config.optim.lr, "schedule.min_lr: {} is above optim.lr = {}",
         config.schedule.min_lr, config.optim.lr);
-  check(clip.scope != "domain",
-        "clip.scope: \"domain\" needs data whose examples carry domains; {} has none",
-        config.data.set.name);
+  check(clip.scope != "domain" || clip.group == "domain",
+        "clip.scope: \"domain\" needs clip.group=domain, so that every micro-batch has one; got "
+        "\"{}\"",
+        clip.group);
+  check(clip.group != "domain" || !config.mixes(),
+        "clip.group: \"domain\" and mixed pictures exclude each other");
   check(config.model.name != "text" || config.precision != "bf16",
         "precision: the text model computes in f32 or tf32; got bf16");
   check(!config.optim.nesterov || config.optim.momentum > 0,

@@ -38,6 +38,7 @@ struct Config {
     int64_t randaug_ops = 2, randaug_magnitude = 9;
     double erasing = 0.25;
     std::vector<double> mean = {}, std = {};
+    std::vector<double> noise = {};  ///< decibels; of speech
   } data;
 
   struct Train {
@@ -55,7 +56,7 @@ struct Config {
 
   struct Clip {
     std::string rule = "none", reduction = "mean", scope = "global", on_nonfinite = "skip";
-    std::string strategy = "automatic";
+    std::string strategy = "automatic", group = "runs";
     int64_t micro_batch = 1;
     double threshold = 1, quantile = 0.5, gamma = 0.01, tau = 0;
     int64_t memory_budget = 256;  ///< MiB

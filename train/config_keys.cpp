@@ -92,8 +92,8 @@ std::vector<Key> data_keys() {
       {"data.shuffle", FIELD(data.shuffle), any(), "a new order in every epoch"},
       {"data.repeats", FIELD(data.repeats), between(1, 64),
        "copies of a picture, augmented each on its own, in a batch; an epoch stays as long"},
-      {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip", "deit"}),
-       "random changes of training pictures"},
+      {"data.augment", FIELD(data.augment), one_of({"none", "crop_flip", "deit", "speech"}),
+       "random changes of training examples; speech: of speed, and SpecAugment"},
       {"data.pad", FIELD(data.pad), up_to(kMostPad),
        "crop_flip, deit: pixels added on every side before the crop"},
       {"data.crop", FIELD(data.crop), one_of({"auto", "pad", "resized"}),
@@ -125,8 +125,46 @@ std::vector<Key> data_keys() {
       {"data.seed", FIELD(data.set.seed), any(), "of the pictures of shapes, and of the draggers"},
       {"data.draggers", FIELD(data.set.dragger_fraction), share(),
        "share of the training examples spoilt and marked"},
-      {"data.dragger_kind", FIELD(data.set.dragger_kind), one_of({"label", "noise", "mix"}),
-       "a wrong label, a picture of noise, or half of each"},
+      {"data.dragger_kind", FIELD(data.set.dragger_kind),
+       one_of({"label", "noise", "mix", "speed"}),
+       "a wrong label or transcript, noise in place of the input, or half of each; speed: of "
+       "speech, "
+       "half as fast again to twice as fast"},
+  };
+}
+
+std::vector<Key> speech_keys() {
+  return {
+      {"model.conv_kernel", FIELD(model.conformer.conv_kernel), at_least(1),
+       "conformer: frames that its convolutions see; odd"},
+      {"model.conv_norm", FIELD(model.conformer.conv_norm), one_of({"layer"}),
+       "conformer: norm after that convolution, per frame"},
+      {"model.positions", FIELD(model.conformer.positions), one_of({"sinusoidal", "none"}),
+       "conformer: what is added to tell frames apart"},
+      {"model.subsampling", FIELD(model.conformer.subsampling), at_least(0),
+       "conformer: channels of the two convolutions that keep every fourth frame; 0: model.dim"},
+      {"data.rate", FIELD(data.set.speech.rate), between(4000, 192000),
+       "speech: samples a second; other recordings are resampled"},
+      {"data.bins", FIELD(data.set.speech.bins), between(1, 1024),
+       "speech: log-mel features of a frame"},
+      {"data.preemphasis", FIELD(data.set.speech.preemphasis), share_below_one(),
+       "speech: share of the sample before that is taken off"},
+      {"data.normalise", FIELD(data.set.speech.normalise), one_of({"utterance", "none"}),
+       "speech: features to mean 0 and deviation 1 over each utterance"},
+      {"data.most_seconds", FIELD(data.set.speech.most_seconds), above(0),
+       "speech: longer recordings are left out"},
+      {"data.speeds", FIELD(data.set.speech.speeds), between(0.8, 1.25),
+       "augment=speech: one of them is drawn for each utterance and epoch; [1.0]: none"},
+      {"data.frequency_masks", FIELD(data.set.speech.masks.frequency_masks), between(0, 100),
+       "augment=speech: bands of features that SpecAugment hides"},
+      {"data.frequency_width", FIELD(data.set.speech.masks.frequency_width), between(0, 1024),
+       "augment=speech: features of the widest band"},
+      {"data.time_masks", FIELD(data.set.speech.masks.time_masks), between(0, 100),
+       "augment=speech: stretches of time that SpecAugment hides"},
+      {"data.time_share", FIELD(data.set.speech.masks.time_share), share(),
+       "augment=speech: the longest stretch / the utterance"},
+      {"data.noise", FIELD(data.noise), between(-100, 200),
+       "speech: [10] adds noise 10 decibels below each test utterance; []: none"},
   };
 }
 
@@ -179,6 +217,8 @@ std::vector<Key> clip_keys() {
        one_of({"none", "min", "fixed", "quantile", "automatic", "normalize"}),
        "how the gradient of each micro-batch is rescaled; min: to the smallest norm"},
       {"clip.micro_batch", FIELD(clip.micro_batch), at_least(1), "examples per micro-batch"},
+      {"clip.group", FIELD(clip.group), one_of({"runs", "domain"}),
+       "who shares a micro-batch: examples as they come, or those of one domain only"},
       {"clip.reduction", FIELD(clip.reduction), one_of({"mean", "sum"}),
        "of the rescaled gradients"},
       {"clip.scope", FIELD(clip.scope), one_of({"global", "layer", "domain"}),
@@ -271,7 +311,7 @@ const std::vector<Key>& config_keys() {
          "processor cores to use; 0: all"},
     };
     for (const auto& group :
-         {model_keys(), data_keys(), training_keys(), clip_keys(), run_keys()}) {
+         {model_keys(), data_keys(), speech_keys(), training_keys(), clip_keys(), run_keys()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "engine/check.h"
+#include "train/arpa.h"
 #include "train/text_errors.h"
 
 namespace minnow {
@@ -29,11 +30,100 @@ double log_add(double a, double b) {
   return larger + std::log1p(std::exp(std::min(a, b) - larger));
 }
 
+/// What the words of a prefix add to its score.
+struct Words {
+  std::vector<int64_t> history;  ///< those before the open one, as far as the model looks back
+  std::string open;              ///< the last word, which may go on
+  double score = 0;              ///< of the words before it
+  double ended = 0;              ///< of all words, if the open one ends here
+};
+
+class WordScores {
+ public:
+  WordScores(const BeamOptions& options, int64_t classes);
+
+  Words start() const;
+  Words extended(const Words& words, int64_t token) const;
+  /// The score of extended(words, token): that of the words that a further token cannot change.
+  double score(const Words& words, int64_t token) const {
+    return begins_word(token) ? words.ended : words.score;
+  }
+  /// The score at the end of the sentence.
+  double finished(Words words) const;
+
+ private:
+  bool begins_word(int64_t token) const {
+    return !spelled_.empty() && spelled_[static_cast<size_t>(token)].starts_with(' ');
+  }
+  double log_prob(const Words& words, int64_t next) const {
+    return options_.weight * options_.model->score(words.history, next);
+  }
+  void end_word(Words& words) const;
+
+  BeamOptions options_;
+  std::vector<std::string> spelled_;  ///< the blank's is empty; none where words do not count
+};
+
+WordScores::WordScores(const BeamOptions& options, int64_t classes) : options_(options) {
+  check(std::isfinite(options.weight) && std::isfinite(options.word_bonus),
+        "beam_search: weight and word_bonus must be finite; got {} and {}", options.weight,
+        options.word_bonus);
+  if (options.model == nullptr && options.word_bonus == 0) return;
+  const int64_t count = options.tokens == nullptr ? 0 : std::ssize(*options.tokens);
+  check(
+      count == classes,
+      "beam_search: a model of words or a word bonus needs a token for each of {} classes; got {}",
+      classes, count);
+  spelled_.emplace_back();
+  for (int64_t c = 1; c < classes; ++c) {
+    spelled_.push_back(spelled((*options.tokens)[static_cast<size_t>(c)]));
+    check(spelled_.back().find(' ', 1) == std::string::npos,
+          "beam_search: a token may have a space only at its beginning; token {} is '{}'", c,
+          (*options.tokens)[static_cast<size_t>(c)]);
+  }
+}
+
+Words WordScores::start() const {
+  Words words;
+  if (options_.model != nullptr && options_.model->order() > 1)
+    words.history.push_back(options_.model->id("<s>"));
+  return words;
+}
+
+void WordScores::end_word(Words& words) const {
+  if (options_.model != nullptr && !words.open.empty()) {
+    words.history.push_back(options_.model->id(words.open));
+    if (std::ssize(words.history) >= options_.model->order())
+      words.history.erase(words.history.begin());
+  }
+  words.open.clear();
+  words.score = words.ended;
+}
+
+Words WordScores::extended(const Words& words, int64_t token) const {
+  Words longer = words;
+  if (spelled_.empty()) return longer;
+  if (begins_word(token)) end_word(longer);
+  longer.open += spelled_[static_cast<size_t>(token)].substr(begins_word(token) ? 1 : 0);
+  longer.ended = longer.score;
+  if (longer.open.empty()) return longer;
+  longer.ended += options_.word_bonus;
+  if (options_.model != nullptr) longer.ended += log_prob(longer, options_.model->id(longer.open));
+  return longer;
+}
+
+double WordScores::finished(Words words) const {
+  end_word(words);
+  if (options_.model != nullptr) words.score += log_prob(words, options_.model->id("</s>"));
+  return words.score;
+}
+
 /// A token sequence as a path in a tree. Equal sequences are one node, also where one is left and
 /// met again: else their probabilities would not add up.
 struct Prefix {
   int64_t parent = -1;
   int64_t token = 0;
+  Words words = {};
 };
 
 /// A prefix in the beam, with ln of the probabilities of its alignments with the frames so far.
@@ -56,7 +146,10 @@ struct Candidate {
 
 class BeamSearch {
  public:
-  BeamSearch(int64_t classes, const BeamOptions& options) : classes_(classes), options_(options) {}
+  BeamSearch(int64_t classes, const BeamOptions& options)
+      : classes_(classes), width_(options.width), words_(options, classes) {
+    prefixes_.push_back({.words = words_.start()});
+  }
 
   /// False where no prefix is possible any more.
   bool step(const float* log_probs);
@@ -72,8 +165,9 @@ class BeamSearch {
   std::vector<int64_t> tokens_of(int64_t prefix) const;
 
   int64_t classes_;
-  BeamOptions options_;
-  std::vector<Prefix> prefixes_{Prefix{}};
+  int64_t width_;
+  WordScores words_;
+  std::vector<Prefix> prefixes_;                   ///< the first: the empty one
   std::unordered_map<int64_t, int64_t> children_;  ///< of parent * classes + token
   std::vector<Entry> beam_{Entry{.blank = 0}};     ///< the empty prefix
 };
@@ -116,20 +210,26 @@ std::vector<Candidate> BeamSearch::candidates(const float* log_probs) const {
       }
     }
   }
-  for (Candidate& one : all) one.score = log_add(one.blank, one.token);
+  for (Candidate& one : all) {
+    const Words& words = prefix(beam_[static_cast<size_t>(one.entry)]).words;
+    one.score = log_add(one.blank, one.token) + words_.score(words, one.added);
+  }
   std::erase_if(all, [](const Candidate& one) { return one.score == impossible; });
   return all;
 }
 
 int64_t BeamSearch::child(int64_t parent, int64_t token) {
   const auto [found, made] = children_.emplace(parent * classes_ + token, std::ssize(prefixes_));
-  if (made) prefixes_.push_back({parent, token});
+  if (made) {
+    const Words& words = prefixes_[static_cast<size_t>(parent)].words;
+    prefixes_.push_back({parent, token, words_.extended(words, token)});
+  }
   return found->second;
 }
 
 bool BeamSearch::step(const float* log_probs) {
   std::vector<Candidate> all = candidates(log_probs);
-  const auto kept = all.begin() + std::min(options_.width, std::ssize(all));
+  const auto kept = all.begin() + std::min(width_, std::ssize(all));
   std::partial_sort(all.begin(), kept, all.end(), [](const Candidate& a, const Candidate& b) {
     return std::tuple(-a.score, a.entry, a.added) < std::tuple(-b.score, b.entry, b.added);
   });
@@ -152,7 +252,10 @@ std::vector<int64_t> BeamSearch::tokens_of(int64_t prefix) const {
 
 std::vector<Hypothesis> BeamSearch::best() const {
   std::vector<Hypothesis> all;
-  for (const Entry& entry : beam_) all.push_back({tokens_of(entry.prefix), entry.both()});
+  for (const Entry& entry : beam_) {
+    const double words = words_.finished(prefix(entry).words);
+    all.push_back({tokens_of(entry.prefix), entry.both() + words});
+  }
   std::stable_sort(all.begin(), all.end(),
                    [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
   return all;

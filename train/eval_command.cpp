@@ -44,6 +44,7 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
     fmt::print("{}: {} on {} test {} of {}\n", weights, to_string(score), score.examples,
                kind_of_examples(*dataset), config.data.set.name);
     if (score.text) fmt::print("{}", text_table(*score.text));
+    if (score.domains.several()) fmt::print("{}", domain_table(score.domains));
     if (options.classes) fmt::print("{}", class_table(score, names));
   }
   return 0;

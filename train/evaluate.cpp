@@ -40,6 +40,7 @@ void add(const Batch& batch, const Tensor& logits, const Tensor& losses, Score& 
     ++sums.confusion[label * classes + predicted(row, classes, label, rank)];
     sums.loss += losses.data<float>()[i];
     sums.top1 += rank < 1 ? 1 : 0;
+    sums.domains.add(batch.domains[i], rank < 1);
     sums.top5 += rank < 5 ? 1 : 0;
   }
   sums.examples += batch.size();
@@ -109,6 +110,7 @@ Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dat
   Loader loader(std::move(dataset), {.batch = kBatch, .workers = config.data.workers});
   loader.start_epoch(0);
   Score score;
+  score.domains.names = loader.dataset().domains();
   while (const std::optional<Batch> batch = loader.next()) {
     Tape tape(Tape::Mode::evaluate);
     const Tensor logits = logits_of(model, config, tape, batch->inputs.to(device), batch->lengths)

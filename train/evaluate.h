@@ -9,6 +9,7 @@
 #include "data/dataset.h"
 #include "nn/module.h"
 #include "train/config.h"
+#include "train/domain_score.h"
 #include "train/text_errors.h"
 
 namespace minnow {
@@ -24,6 +25,7 @@ struct Score {
   int64_t classes = 0;  ///< K
   /// [K, K] row-major: how many examples of the label `row` have the highest logit at `column`.
   std::vector<int64_t> confusion = {};
+  DomainScore domains = {};            ///< top1 in each of the data set's domains
   std::optional<TextScore> text = {};  ///< of the best path's transcripts
   int64_t impossible = 0;  ///< transcripts that no path through their frames gives: not in the loss
 

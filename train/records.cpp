@@ -64,6 +64,7 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
   record["norms"] = seen.norms;
   record["coefficients"] = coefficients;
   record["marked"] = holds;
+  if (!groups.domains().empty()) record["domains"] = groups.domains();
   record["ids"] = first;
 }
 
@@ -73,7 +74,11 @@ void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms) {
 }
 
 nlohmann::json score_record(const Score& score) {
-  if (!score.text) return {{"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+  if (!score.text) {
+    nlohmann::json record{{"loss", score.loss}, {"top1", score.top1}, {"top5", score.top5}};
+    if (score.domains.several()) record["domains"] = domain_record(score.domains);
+    return record;
+  }
   const auto counts = [](const ErrorCounts& errors) {
     return nlohmann::json{{"substitutions", errors.substitutions},
                           {"deletions", errors.deletions},

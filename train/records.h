@@ -22,14 +22,16 @@ struct RunPlace {
 /// One line of metrics.jsonl. norm_mean and norm_max are taken over the finite norms.
 nlohmann::json step_record(const RunPlace& place, double loss, double lr, const GroupNorms& groups,
                            double examples_per_s);
-/// Adds `norms`, `coefficients`, `marked` and `ids`, one number per micro-batch. Under Scope::layer
-/// a coefficient is the mean over the parameters. marked is 1 where a micro-batch holds a marked
-/// example; the id is that of its first example, of `ids` [B] int64 on the host.
+/// Adds `norms`, `coefficients`, `marked` and `ids`, one number per micro-batch, and `domains`
+/// where every micro-batch has one. Under Scope::layer a coefficient is the mean over the
+/// parameters. marked is 1 where a micro-batch holds a marked example; the id is that of its first
+/// example, of `ids` [B] int64 on the host.
 void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& groups,
                 const std::vector<bool>& marked, const Tensor& ids);
 /// Adds `grad_norm`, from the squared norms [L] float64 of the parameters' updates, on the host.
 void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms);
-/// What a Score says: "loss", "top1", "top5"; or "loss", "wer", "cer" and the counts behind them.
+/// What a Score says: "loss", "top1", "top5" and, where there are several, "domains" {name: top1};
+/// or "loss", "wer", "cer" and the counts behind them.
 nlohmann::json score_record(const Score& score);
 /// score_record of an evaluation of a run. With `averaged`: true where it was the averaged weights
 /// that were measured. Up to 100 classes, `classes` are their names and `confusion` the matrix of

@@ -62,6 +62,10 @@ void resolve(Config& config, const Dataset& dataset) {
   check(reads == (dataset.vocabulary() > 0), "model.name: {} {} texts, but {} {}",
         config.model.name, reads ? "reads" : "does not read", name,
         reads ? "has none" : "has nothing else");
+  check(dataset.transcribed() ? config.data.augment == "none" || config.data.augment == "speech"
+                              : config.data.augment != "speech",
+        "data.augment: \"{}\" does not fit the {} of {}", config.data.augment,
+        kind_of_examples(dataset), config.data.set.name);
   if (dataset.ragged()) return;
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);

@@ -10,7 +10,7 @@
 #include "engine/ops.h"
 #include "train/fine_tune.h"
 #include "train/interrupt.h"
-#include "train/mix.h"
+#include "train/micro_batches.h"
 #include "train/schedule.h"
 
 namespace minnow {
@@ -44,6 +44,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   resolve(config_, *train_);
   resolve_tau(config_, device_);
   rule_ = config_.clip_rule();
+  check_groups(config_, *train_);
   check(train_->classes() == test_->classes(), "data: the splits have different classes");
   check(config_.train.batch <= train_->size(),
         "train.batch: {} examples, but the data set has only {}", config_.train.batch,
@@ -64,7 +65,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
                             .workers = config_.data.workers,
                             .drop_last = true,
                             .repeats = config_.data.repeats,
-                            .finish = batch_mixer(config_, std::ssize(train_->classes()))});
+                            .finish = batch_finisher(config_, std::ssize(train_->classes()))});
   feeder_ = std::make_unique<Feeder>(std::move(loader), device_);
   const auto& train = config_.train;
   total_steps_ = train.steps > 0 ? train.steps : train.epochs * feeder_->batches();
@@ -158,15 +159,11 @@ Outcome Trainer::run() {
   return Outcome::finished;
 }
 
-Grouping Trainer::grouping(int64_t examples) const {
-  return Grouping::runs(examples, config_.uses_groups() ? config_.clip.micro_batch : examples);
-}
-
 void Trainer::train_step() {
   const auto start = Clock::now();
   Feeder::Fed fed = feeder_->next().value();
   feeder_->prefetch();
-  Grouping groups = grouping(fed.batch.size());
+  Grouping groups = micro_batches(config_, fed.batch);
   const double lr = learning_rate(config_.schedule, config_.optim.lr, step_, total_steps_);
   PendingStep result = begin_gradient(fed.batch, groups);
   optimizer_->step(result.update, lr, result.groups.skipped());

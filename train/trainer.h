@@ -59,7 +59,6 @@ class Trainer {
   void load_start(const std::optional<Checkpoint>& from);
   void begin_average();
   void warn_about_data();
-  Grouping grouping(int64_t examples) const;
   void train_step();
   PendingStep begin_gradient(const Batch& batch, const Grouping& groups);
   void settle();

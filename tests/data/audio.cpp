@@ -8,6 +8,7 @@
 #include <limits>
 #include <thread>
 
+#include "engine/files.h"
 #include "tests/data/sound.h"
 #include "tests/expect_error.h"
 #include "tests/temporary_folder.h"
@@ -119,21 +120,23 @@ TEST_F(AudioFile, EndsEarly) {
 TEST_F(AudioFile, StreamedWav) {
   const std::vector<float> sound = sine(1000, 440);
   write_sound(path(), sound, kWavFloat);
-  std::fstream file(path(), std::ios::binary | std::ios::in | std::ios::out);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  file.seekp(static_cast<std::streamoff>(bytes.find("data") + 4));
-  file << "\xff\xff\xff\xff";
-  file.close();
+  std::string bytes = read_text_file(path());
+  bytes.replace(bytes.find("data") + 4, 4, 4, '\xff');
+  std::ofstream(path(), std::ios::binary) << bytes;
   EXPECT_EQ(read_audio(path()).samples, sound);
 }
 
+/// Every frame of a FLAC file has a check sum, so one bit is enough.
 TEST_F(AudioFile, DamagedFlac) {
+  constexpr int64_t kHeader = 86;
   write_sound(path(), sine(16000, 440), kFlac);
-  std::fstream file(path(), std::ios::binary | std::ios::in | std::ios::out);
-  file.seekp(static_cast<std::streamoff>(fs::file_size(path()) / 2));
-  file << "damage";
-  file.close();
-  expect_error([&] { read_audio(path()); }, {path().string(), "damaged", "of 16000 frames: "});
+  const std::string whole = read_text_file(path());
+  for (int64_t at = kHeader; at < std::ssize(whole); at += 97) {
+    std::string bytes = whole;
+    bytes[static_cast<size_t>(at)] ^= static_cast<char>(1 << at % 8);
+    std::ofstream(path(), std::ios::binary) << bytes;
+    expect_error([&] { read_audio(path()); }, {path().string(), "damaged"});
+  }
 }
 
 TEST_F(AudioFile, SamplesThatAreNoNumbers) {
@@ -173,56 +176,40 @@ TEST_F(AudioFile, ManyThreads) {
   for (std::thread& thread : threads) thread.join();
 }
 
-/// The part of `samples` that is a sine of `hertz`: its amplitude, and the power of the rest
-/// relative to it. By least squares over all but the edges, which a filter blurs.
-struct Tone {
-  double amplitude, rest;
-};
-Tone tone_in(const Audio& audio, double hertz) {
-  const auto n = std::ssize(audio.samples);
-  const int64_t edge = n / 8;
-  double ss = 0, cc = 0, sc = 0, xs = 0, xc = 0, xx = 0;
-  for (int64_t t = edge; t < n - edge; ++t) {
-    const double phase =
-        2 * M_PI * hertz * static_cast<double>(t) / static_cast<double>(audio.rate);
-    const double s = std::sin(phase), c = std::cos(phase),
-                 x = audio.samples[static_cast<size_t>(t)];
-    ss += s * s, cc += c * c, sc += s * c, xs += x * s, xc += x * c, xx += x * x;
-  }
-  const double det = ss * cc - sc * sc;
-  const double a = (xs * cc - xc * sc) / det, b = (xc * ss - xs * sc) / det;
-  return {std::hypot(a, b), xx - a * xs - b * xc};
-}
-
 double power(const Audio& audio) {
   double sum = 0;
   for (const float x : audio.samples) sum += double{x} * x;
   return sum / static_cast<double>(audio.samples.size());
 }
 
+/// The filter's side lobes are 92 dB down; this is what it may add to or take from a sine.
+constexpr double kLeak = 2.5e-5;
+
 TEST(Resample, ASineStaysTheSine) {
   for (const int64_t rate : {8000, 11025, 22050, 44100, 48000}) {
-    const Audio out = resample({sine(16000, 1000), 16000}, rate);
-    EXPECT_EQ(out.rate, rate);
-    EXPECT_EQ(std::ssize(out.samples), rate);
-    const Tone tone = tone_in(out, 1000);
-    EXPECT_NEAR(tone.amplitude, 0.5, 0.5e-3) << rate;
-    EXPECT_LT(tone.rest, 1e-8 * static_cast<double>(rate)) << rate;
-    // In phase: sample t of the new rate is the sound at t / rate.
-    const std::vector<float> expected = sine(rate, 1000, static_cast<double>(rate));
-    for (size_t t = 1000; t < expected.size() - 1000; ++t) {
-      ASSERT_NEAR(out.samples[t], expected[t], 1e-3) << rate << " at " << t;
+    for (const double hertz : {0.0, 100.0, 1000.0, 3500.0}) {
+      const Audio out = resample({sine(16000, hertz), 16000}, rate);
+      EXPECT_EQ(out.rate, rate);
+      // In phase: sample t of the new rate is the sound at t / rate.
+      const std::vector<float> expected = sine(rate, hertz, static_cast<double>(rate));
+      ASSERT_EQ(out.samples.size(), expected.size());
+      for (size_t t = 1000; t < expected.size() - 1000; ++t) {
+        ASSERT_NEAR(out.samples[t], expected[t], kLeak) << hertz << " Hz at " << rate << ", " << t;
+      }
     }
   }
 }
 
+TEST(Resample, AConstantStays) {
+  const Audio out = resample({std::vector<float>(16000, 0.5f), 16000}, 11025);
+  for (size_t t = 500; t < out.samples.size() - 500; ++t) ASSERT_NEAR(out.samples[t], 0.5, 1e-6);
+}
+
 /// 5 and 7 kHz do not exist at 8 kHz; as 3 and 1 kHz they must not come back.
 TEST(Resample, RemovesWhatTheRateCannotHold) {
-  for (const double hertz : {5000.0, 7000.0}) {
-    Audio out = resample({sine(16000, hertz), 16000}, 8000);
-    out.samples.erase(out.samples.end() - 1000, out.samples.end());  // where the sine breaks off
-    out.samples.erase(out.samples.begin(), out.samples.begin() + 1000);
-    EXPECT_LT(power(out), 0.125 * 1e-9) << hertz;  // 90 dB below the sine's
+  for (const double hertz : {4010.0, 5000.0, 7000.0}) {
+    const Audio out = resample({sine(16000, hertz), 16000}, 8000);
+    for (size_t t = 1000; t < 7000; ++t) ASSERT_NEAR(out.samples[t], 0, kLeak) << hertz;
   }
 }
 
@@ -254,11 +241,13 @@ TEST(ChangeSpeed, LengthAndPitch) {
   for (const double factor : {0.9, 1.1}) {
     const Audio out = change_speed(audio, factor);
     EXPECT_EQ(out.rate, 16000);
-    EXPECT_EQ(std::ssize(out.samples), std::llround(16000 / factor));
-    EXPECT_NEAR(tone_in(out, 1000 * factor).amplitude, 0.5, 0.5e-3);
-    EXPECT_LT(tone_in(out, 1000).amplitude, 0.01);
+    const std::vector<float> expected = sine(std::llround(16000 / factor), 1000 * factor);
+    ASSERT_EQ(out.samples.size(), expected.size());
+    for (size_t t = 1000; t < expected.size() - 1000; ++t) {
+      ASSERT_NEAR(out.samples[t], expected[t], kLeak) << factor << ", " << t;
+    }
   }
-  expect_error([&] { change_speed(audio, 0); }, {"speed", "positive", "0"});
+  expect_error([&] { change_speed(audio, 0); }, {"speed", "1/256 .. 256", "0"});
 }
 
 /// The power of n normal numbers is off by a share of sqrt(2 / n); five times that are allowed.

@@ -15,6 +15,7 @@
 #include "engine/check.h"
 #include "engine/safetensors.h"
 #include "tests/temporary_folder.h"
+#include "train/arpa.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 
@@ -189,6 +190,18 @@ void read_sound(Bytes input) {
   }
 }
 
+/// Every word has a probability after every other.
+void read_arpa(Bytes input) {
+  const NgramModel model = NgramModel::read(write("in.arpa", input));
+  std::vector<int64_t> history;
+  for (int64_t word = 0; word < std::min<int64_t>(model.size(), 100); ++word) {
+    for (const int64_t next : {int64_t{0}, word, model.size() - 1})
+      require(std::isfinite(model.score(history, next)), "probabilities are numbers");
+    history.push_back(word);
+  }
+  require(model.id("</s>") < model.size(), "words have numbers");
+}
+
 }  // namespace
 
 const std::vector<Target>& targets() {
@@ -201,6 +214,7 @@ const std::vector<Target>& targets() {
       {"overrides", read_overrides},
       {"picture", read_picture},
       {"audio", read_sound},
+      {"arpa", read_arpa},
   };
   return all;
 }

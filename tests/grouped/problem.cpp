@@ -9,14 +9,41 @@
 
 namespace minnow::test {
 
+namespace {
+
+constexpr int64_t examples = 7;
+
+/// Away from the special values of an initialisation: zero biases, unit scales, a tiny class token.
+void disturb(const Parameters& parameters) {
+  uint64_t seed = 100;
+  for (Parameter* p : parameters) {
+    const Tensor shift = random_normal(p->value.shape(), seed++, DType::float32);
+    for (int64_t i = 0; i < shift.numel(); ++i) {
+      p->value.data<float>()[i] += 0.1f * shift.data<float>()[i];
+    }
+  }
+}
+
+Tensor output_lengths(const nn::Model& model, const Tensor& lengths) {
+  std::vector<int64_t> counts;
+  for (int64_t length : on_cpu(lengths).to_vector<int64_t>()) {
+    counts.push_back(model.output_length(length));
+  }
+  return Tensor::from(counts, lengths.shape());
+}
+
+}  // namespace
+
 LossFn Problem::loss() const {
   return [this](Tape& tape, int64_t begin, int64_t end) {
+    const auto part = [=](const Tensor& t) { return t.defined() ? t.slice(begin, end) : t; };
     const Tensor ids = Tensor::empty({end - begin}, DType::int64);
     std::iota(ids.data<int64_t>(), ids.data<int64_t>() + ids.numel(), begin);
     tape.set_random({.seed = 11, .step = 2, .example_ids = ids, .training = true});
-    const Tensor ends = lengths.defined() ? lengths.slice(begin, end) : Tensor();
-    const Var logits = model->forward(tape.input(inputs.slice(begin, end)), ends);
-    return cross_entropy(logits, labels.slice(begin, end), 0.1);
+    const Var logits = model->forward(tape.input(part(inputs)), part(lengths));
+    if (!targets.defined()) return cross_entropy(logits, part(labels), 0.1);
+    return ctc_loss(logits, on_device(output_lengths(*model, part(lengths))), part(targets),
+                    part(target_lengths));
   };
 }
 
@@ -30,7 +57,7 @@ namespace {
 
 /// Ids in [1, V = 9) instead of pictures, of lengths 1 to T = 6.
 void give_texts(Problem& problem) {
-  const int64_t examples = problem.examples(), tokens = 6;
+  constexpr int64_t tokens = 6;
   problem.lengths = Tensor::from(std::vector<int64_t>{6, 1, 3, 6, 2, 5, 4}, {examples});
   problem.inputs = Tensor::zeros({examples, tokens}, DType::int64);
   for (int64_t i = 0; i < examples; ++i) {
@@ -47,7 +74,6 @@ std::vector<Problem> problems(DType dtype) {
     config.name = name;
     config.vit.image = 8;
     config.vit.classes = 4;
-    constexpr int64_t examples = 7;
     std::vector<int64_t> labels;
     for (int64_t i = 0; i < examples; ++i) labels.push_back(i * 3 % 4);
     config.vocabulary = 9;
@@ -55,15 +81,7 @@ std::vector<Problem> problems(DType dtype) {
                     random_normal({examples, 3, 8, 8}, 21, DType::float32),
                     Tensor::from(labels, {examples})};
     if (name == "text") give_texts(problem);
-    // Away from the special values of an initialisation: zero biases, unit scales, a tiny class
-    // token.
-    uint64_t seed = 100;
-    for (Parameter* p : problem.parameters()) {
-      const Tensor shift = random_normal(p->value.shape(), seed++, DType::float32);
-      for (int64_t i = 0; i < shift.numel(); ++i) {
-        p->value.data<float>()[i] += 0.1f * shift.data<float>()[i];
-      }
-    }
+    disturb(problem.parameters());
     problem.convert(dtype);
     all.push_back(std::move(problem));
   };
@@ -72,7 +90,44 @@ std::vector<Problem> problems(DType dtype) {
   add("vit",
       {.vit = {.patch = 4, .dim = 12, .depth = 2, .heads = 2, .dropout = 0.1, .drop_path = 0.2}});
   add("text", {.vit = {.dim = 12, .depth = 2, .heads = 2, .dropout = 0.1}, .max_tokens = 8});
+  all.push_back(speech_problem(dtype));
   return all;
+}
+
+Problem speech_problem(DType dtype, const nn::ConformerConfig& conformer) {
+  nn::ModelConfig config{.name = "conformer",
+                         .vit = {.channels = 8,
+                                 .classes = 4,
+                                 .dim = 12,
+                                 .depth = 2,
+                                 .heads = 2,
+                                 .mlp_ratio = 2,
+                                 .dropout = 0.1},
+                         .conformer = conformer};
+  config.conformer.conv_kernel = 5;
+  config.conformer.subsampling = 3;
+  constexpr int64_t frames = 27;
+  Problem problem{"conformer",
+                  nn::make_model(config, 3),
+                  random_normal({examples, frames, 8}, 21, DType::float32),
+                  {},
+                  Tensor::from<int64_t>({frames, 11, 18, 7, 23, 14, frames}, {examples}),
+                  Tensor::zeros({examples, 3}, DType::int64),
+                  Tensor::zeros({examples}, DType::int64)};
+  for (int64_t b = 0; b < examples; ++b) {
+    const int64_t room = problem.model->output_length(problem.lengths.data<int64_t>()[b]);
+    const int64_t letters = std::min(room, b % 4);
+    problem.target_lengths.data<int64_t>()[b] = letters;
+    for (int64_t u = 0; u < letters; ++u) {
+      problem.targets.data<int64_t>()[b * 3 + u] = 1 + (b + u) % 3;  // no letter twice in a row
+    }
+  }
+  disturb(problem.parameters());
+  problem.lengths = on_device(problem.lengths);
+  problem.targets = on_device(problem.targets);
+  problem.target_lengths = on_device(problem.target_lengths);
+  problem.convert(dtype);
+  return problem;
 }
 
 std::vector<Tensor> plain_gradient(const Problem& problem) {

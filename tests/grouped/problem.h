@@ -11,21 +11,25 @@ namespace minnow::test {
 struct Problem {
   std::string name;
   std::unique_ptr<nn::Model> model;
-  Tensor inputs;        ///< [B, C, H, W]; or ids [B, T]
-  Tensor labels;        ///< [B]
-  Tensor lengths = {};  ///< [B], of ids
+  Tensor inputs;                             ///< [B, C, H, W]; or ids [B, T]; or frames [B, T, F]
+  Tensor labels;                             ///< [B], or none where there are transcripts
+  Tensor lengths = {};                       ///< [B], of ids and frames
+  Tensor targets = {}, target_lengths = {};  ///< transcripts [B, U], [B]
 
   Parameters parameters() const { return model->parameters(); }
   int64_t examples() const { return inputs.dim(0); }
-  /// Cross-entropy of the examples; dropout, where the model has any, keyed by their positions.
+  /// Cross-entropy, or CTC, of the examples; dropout, where the model has any, keyed by their
+  /// positions.
   LossFn loss() const;
   /// Everything in another dtype, and on the test device.
   void convert(DType dtype);
 };
 
-/// An MLP, a small conv net, a ViT with dropout and drop-path and a text encoder with dropout, with
-/// B = 7 examples each.
+/// An MLP, a small conv net, a ViT with dropout and drop-path, a text encoder and a Conformer with
+/// dropout on ragged inputs, with B = 7 examples each.
 std::vector<Problem> problems(DType dtype);
+/// The last of them.
+Problem speech_problem(DType dtype, const nn::ConformerConfig& config = {});
 
 /// Plain gradients of the average loss by one backward pass, with no grouping anywhere near.
 std::vector<Tensor> plain_gradient(const Problem& problem);

@@ -189,7 +189,9 @@ TEST(Config, RulesBetweenKeys) {
   EXPECT_NO_THROW(check_config(with({"train.mixup=0.8", "clip.rule=min", "clip.micro_batch=2"})));
   fails({"optim.betas=[0.9]"}, {"optim.betas", "two"});
   fails({"schedule.min_lr=1"}, {"schedule.min_lr", "optim.lr"});
-  fails({"clip.scope=domain"}, {"clip.scope", "domains", "shapes"});
+  fails({"clip.scope=domain"}, {"clip.scope", "clip.group=domain", "runs"});
+  fails({"clip.group=domain", "train.mixup=0.8", "clip.micro_batch=2"}, {"clip.group", "mixed"});
+  fails({"model.name=text", "precision=bf16"}, {"precision", "text", "bf16"});
   fails({"model.image=32", "data.image=64"}, {"model.image", "data.image"});
   fails({"model.heads=5"}, {"model.heads", "model.dim", "192"});
   fails({"optim.nesterov=true", "optim.momentum=0"}, {"optim.nesterov", "optim.momentum"});

@@ -38,10 +38,12 @@ Commands::Commands(CLI::App& app)
       "Each study writes one folder with report.html, which needs no network, and every number as "
       ".csv.\nPlots are drawn by gnuplot (Debian's gnuplot-nox).\n"
       "\nExamples:\n"
+      "  minnow study theory\n"
       "  minnow study cosine recipe.toml data.draggers=0.1\n"
       "  minnow study report studies/* -o paper.html\n\n"
       "`minnow study NAME --help` says what a study does.");
-  subcommands_ = {add_report(*study_), add_cosine(*study_), add_c_hat(*study_), add_norms(*study_)};
+  subcommands_ = {add_theory(*study_), add_cosine(*study_), add_c_hat(*study_), add_norms(*study_),
+                  add_report(*study_)};
 }
 
 bool Commands::parsed() const {
