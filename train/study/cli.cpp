@@ -39,9 +39,11 @@ Commands::Commands(CLI::App& app)
       ".csv.\nPlots are drawn by gnuplot (Debian's gnuplot-nox).\n"
       "\nExamples:\n"
       "  minnow study theory\n"
-      "  minnow study report studies/theory -o theory.html\n\n"
+      "  minnow study cosine recipe.toml data.draggers=0.1\n"
+      "  minnow study report studies/* -o paper.html\n\n"
       "`minnow study NAME --help` says what a study does.");
-  subcommands_ = {add_theory(*study_), add_report(*study_)};
+  subcommands_ = {add_theory(*study_), add_cosine(*study_), add_c_hat(*study_), add_norms(*study_),
+                  add_report(*study_)};
 }
 
 bool Commands::parsed() const {
@@ -61,6 +63,16 @@ void add_folder_option(CLI::App& app, const std::string& study, std::string& fol
   folder = "studies/" + study;
   app.add_option("-o,--out", folder, "the folder of the results; an earlier result is replaced")
       ->type_name("DIR")
+      ->capture_default_str();
+}
+
+void add_source_options(CLI::App& app, std::vector<std::string>& arguments, int64_t& points) {
+  app.add_option("arguments", arguments,
+                 "the folder of a run, or a recipe to train; and key=value settings, which win")
+      ->type_name("[RUN|RECIPE.toml] [KEY=VALUE...]");
+  app.add_option("--points", points,
+                 "checkpoints to look at beside the start of training; 0: nothing is trained")
+      ->type_name("N")
       ->capture_default_str();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -34,8 +35,14 @@ class Commands {
 /// Adds "-o, --out DIR" for the folder of a study's results; studies/`study` if left out.
 void add_folder_option(CLI::App& app, const std::string& study, std::string& folder);
 
+/// Adds the arguments of find_source (train/study/subject.h) to a study of gradients.
+void add_source_options(CLI::App& app, std::vector<std::string>& arguments, int64_t& points);
+
 /// Each adds itself under `minnow study`; it is listed in the constructor of Commands.
 Subcommand add_report(CLI::App& study);
+Subcommand add_cosine(CLI::App& study);
+Subcommand add_c_hat(CLI::App& study);
+Subcommand add_norms(CLI::App& study);
 Subcommand add_theory(CLI::App& study);
 
 }  // namespace minnow::study
