@@ -151,9 +151,10 @@ void ArpaReader::add(int64_t length) {
 
 void ArpaReader::read_section(int64_t length, int64_t count) {
   const std::string title = fmt::format("\\{}-grams:", length);
+  const std::string expected = fmt::format("a {}-gram", length);
   expect(title);
   for (int64_t i = 0; i < count; ++i) {
-    next(fmt::format("a {}-gram", length));
+    next(expected);
     require(line_[0] != '\\', "{} has {} lines; \\data\\ says {}", title, i, count);
     add(length);
     if (length == 1) ++model_.unigrams_;

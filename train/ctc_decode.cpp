@@ -25,9 +25,9 @@ constexpr double impossible = -std::numeric_limits<double>::infinity();
 
 /// ln(e^a + e^b)
 double log_add(double a, double b) {
-  const double larger = std::max(a, b);
-  if (larger == impossible) return impossible;
-  return larger + std::log1p(std::exp(std::min(a, b) - larger));
+  const auto [smaller, larger] = std::minmax(a, b);
+  if (smaller == impossible) return larger;
+  return larger + std::log1p(std::exp(smaller - larger));
 }
 
 /// What the words of a prefix add to its score.
@@ -189,6 +189,7 @@ std::vector<int64_t> BeamSearch::entries_of_children() const {
 std::vector<Candidate> BeamSearch::candidates(const float* log_probs) const {
   const std::vector<int64_t> child_entries = entries_of_children();
   std::vector<Candidate> all;
+  all.reserve(child_entries.size());
   for (const Entry& entry : beam_) {
     const int64_t last = prefix(entry).token;
     all.push_back({.entry = std::ssize(all),
