@@ -126,6 +126,8 @@ void check_options(const TheoryOptions& options) {
   check_ascending("T", options.T, 10);
   check_ascending("b", options.b, 1);
   for (const int64_t b : options.b) check(k.B % b == 0, "b: must divide B = {}; got {}", k.B, b);
+  // Whether the loss can be as large as the gap.
+  simulate({.constants = k, .loss = options.loss}, Method::sgd, k.B, 1, 0);
 }
 
 Subcommand add_theory(CLI::App& study) {

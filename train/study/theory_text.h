@@ -10,7 +10,7 @@ inline constexpr const char* kTheorem1Notes =
  1. C is a constant of the data in Assumption 4.4. The proof sets it ("for arithmetic convenience"):
       C^2 = (2 a eta - a^2 L eta^2) / (2 epsilon^2 L eta^2) = (2 a sqrt T - a^2) / (2 epsilon^2).
     So what is proved holds for C up to that limit, which grows as T^(1/4). The theorem states no such
-    condition, and C does not occur in its bound. With C above the limit it is false: see the first
+    condition, and C does not occur in its bound. With C far above the limit it is false: see the first
     counterexample.
  2. E|mean of the batch|^2, third line of the proof: the number of draggers is taken as epsilon B. With
     probability epsilon for each example, as Assumption 4.3 has it, it is binomial, and by the paper's
