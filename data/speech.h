@@ -84,9 +84,9 @@ class Speech : public Dataset {
 
  private:
   struct Item {
-    Recording recording;
+    Recording recording = {};
     int64_t domain = 0;
-    std::vector<int64_t> target;
+    std::vector<int64_t> target = {};
     int64_t samples = 0;  // at options_.rate
     int64_t frames = 0;
     double fast = 1;  // the speed of a dragger
