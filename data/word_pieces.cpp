@@ -5,7 +5,6 @@
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
-#include <limits>
 #include <mutex>
 #include <unordered_map>
 
@@ -61,7 +60,7 @@ std::string trained_model(std::span<const std::string> lines, const WordPiecesOp
       {"bos_id", "-1"},
       {"eos_id", "-1"},
       {"normalization_rule_name", "identity"},
-      {"max_sentence_length", std::to_string(std::numeric_limits<int32_t>::max())},
+      {"max_sentence_length", std::to_string(1 << 30)},
       {"num_threads", "1"},  // it adds up by thread, and so rounds by their number
       {"minloglevel", "3"}};
   Lines from(lines);

@@ -13,16 +13,16 @@ using Ids = std::vector<int64_t>;
 class Types : public testing::TestWithParam<std::string> {};
 
 TEST_P(Types, TextComesBackAndTrainingRepeats) {
-  const WordPiecesOptions options{.vocabulary = 30, .type = GetParam()};
+  const WordPiecesOptions options{.vocabulary = 20, .type = GetParam()};
   const WordPieces pieces = WordPieces::train(text, options);
-  EXPECT_EQ(pieces.size(), 30);
-  ASSERT_EQ(pieces.pieces().size(), 30u);
+  EXPECT_EQ(pieces.size(), 20);
+  ASSERT_EQ(pieces.pieces().size(), 20u);
   EXPECT_EQ(pieces.pieces()[WordPieces::kPadding], "<pad>");
   EXPECT_EQ(pieces.pieces()[WordPieces::kUnknown], "<unk>");
   for (const std::string& line : text) {
     const Ids ids = pieces.encode(line);
     EXPECT_LT(ids.size(), line.size());
-    for (const int64_t id : ids) EXPECT_TRUE(id >= 2 && id < 30) << id;
+    for (const int64_t id : ids) EXPECT_TRUE(id >= 2 && id < 20) << id;
     EXPECT_EQ(pieces.decode(ids), line);
   }
   EXPECT_EQ(WordPieces::train(text, options).save(), pieces.save());

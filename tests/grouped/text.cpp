@@ -2,6 +2,7 @@
 
 #include "tests/expect_error.h"
 #include "tests/grouped/problem.h"
+#include "tests/op_run.h"
 
 namespace minnow::test {
 namespace {
