@@ -117,7 +117,7 @@ class Spectrum {
   explicit Spectrum(const Tables& tables)
       : tables_(tables),
         plan_(kiss_fftr_alloc(static_cast<int>(tables.options.fft), 0, nullptr, nullptr),
-              &kiss_fftr_free_plan),
+              &free_plan),
         frame_(static_cast<size_t>(tables.options.fft)),
         transform_(frame_.size() / 2 + 1),
         power_(frame_.size() / 2) {
@@ -139,7 +139,7 @@ class Spectrum {
   }
 
  private:
-  static void kiss_fftr_free_plan(kiss_fftr_cfg plan) { kiss_fftr_free(plan); }
+  static void free_plan(kiss_fftr_cfg plan) { kiss_fftr_free(plan); }
 
   const Tables& tables_;
   std::unique_ptr<kiss_fftr_state, void (*)(kiss_fftr_cfg)> plan_;

@@ -47,8 +47,9 @@ std::vector<float> make_filter(double fraction, int64_t half) {
     weights.push_back(window(x) * (angle == 0 ? 1 : std::sin(angle) / angle));
   }
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-  std::vector<float> filter;
-  for (const double weight : weights) filter.push_back(static_cast<float>(weight / sum));
+  std::vector<float> filter(weights.size());
+  std::transform(weights.begin(), weights.end(), filter.begin(),
+                 [&](double weight) { return static_cast<float>(weight / sum); });
   return filter;
 }
 
