@@ -20,6 +20,8 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
         "loader: repeats must be positive, and 1 where the order is not shuffled; got {}",
         options_.repeats);
   if (options_.repeats > 1) dataset_ = std::make_shared<Repeated>(dataset_, options_.repeats);
+  check(!options_.by_length || (options_.shuffle && options_.repeats == 1),
+        "loader: by_length needs a shuffled order without repeats");
   check(options_.prefetch > 0, "loader: prefetch must be positive; got {}", options_.prefetch);
   check(batches() > 0, "loader: {} examples fill no batch of {}, and drop_last leaves out the rest",
         examples(), options_.batch);
@@ -59,6 +61,7 @@ std::vector<int64_t> Loader::order_of(int64_t epoch) const {
   }
   const std::vector<int64_t> shuffled =
       permutation(n, {options_.seed, stream::shuffle, static_cast<uint64_t>(epoch), 0});
+  if (options_.by_length && dataset_->ragged()) return arranged_by_length(shuffled, epoch);
   std::vector<int64_t> order;
   for (int64_t begin = 0; begin < n; begin += options_.batch) {
     for (int64_t copy = 0; copy < repeats; ++copy) {
@@ -70,6 +73,25 @@ std::vector<int64_t> Loader::order_of(int64_t epoch) const {
     }
   }
   return order;
+}
+
+/// A last batch that is not full stays as the shuffle made it, and last: else it, or what is
+/// dropped in its place, would be of the longest examples.
+std::vector<int64_t> Loader::arranged_by_length(std::vector<int64_t> order, int64_t epoch) const {
+  const int64_t batch = options_.batch, full = std::ssize(order) / batch;
+  for (int64_t first = 0; first < full; first += kSortedBatches) {
+    std::stable_sort(
+        order.begin() + first * batch,
+        order.begin() + std::min(first + kSortedBatches, full) * batch,
+        [&](int64_t a, int64_t b) { return dataset_->length(a) < dataset_->length(b); });
+  }
+  std::vector<int64_t> arranged;
+  for (const int64_t k :
+       permutation(full, {options_.seed, stream::shuffle, static_cast<uint64_t>(epoch), 1})) {
+    arranged.insert(arranged.end(), order.begin() + k * batch, order.begin() + (k + 1) * batch);
+  }
+  arranged.insert(arranged.end(), order.begin() + full * batch, order.end());
+  return arranged;
 }
 
 void Loader::start_epoch(int64_t epoch, int64_t first_batch) {

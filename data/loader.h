@@ -27,9 +27,16 @@ struct LoaderOptions {
   /// which. In a batch all first copies come before all second ones, so that copies of an example
   /// are apart from each other.
   int64_t repeats = 1;
+  /// Batches of examples of about the same length, where the data set is ragged: the shuffled order
+  /// is sorted by length within each run of kSortedBatches batches, and the full batches of the
+  /// epoch are then shuffled. Needs `shuffle`, and no repeats.
+  bool by_length = false;
   /// What else is done to a batch, by whoever prepares it; called from several threads at once.
   std::function<void(Batch&, int64_t epoch)> finish = {};
 };
+
+/// More of them leave less padding, and make the batches less random.
+inline constexpr int64_t kSortedBatches = 20;
 
 /// Delivers the batches of one epoch after another. The order of epoch e is keyed by (seed, e);
 /// with the data set's own keys, batch k of epoch e is the same bits whatever the workers and
@@ -70,6 +77,7 @@ class Loader {
 
   int64_t examples() const { return dataset_->size() / options_.repeats; }  // of an epoch
   std::vector<int64_t> order_of(int64_t epoch) const;
+  std::vector<int64_t> arranged_by_length(std::vector<int64_t> order, int64_t epoch) const;
   Result prepare(const Pass& pass, int64_t index) const;
   void work();
   void stop();
