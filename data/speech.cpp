@@ -80,7 +80,8 @@ Speech::Speech(const std::string& layout, const std::string& path, Split split,
                SpeechOptions options)
     : split_(split),
       options_(std::move(options)),
-      augment_(split == Split::train && options_.augment) {
+      augment_(split == Split::train && options_.augment),
+      cache_(options_.cache_bytes) {
   check_options(options_);
   const std::vector<Recording> train = list_recordings(layout, path, Split::train);
   const Characters characters(texts_of(train));
@@ -211,19 +212,7 @@ Tensor Speech::decode(const Item& item, double speed) const {
 /// The same, from the cache where it is there.
 Tensor Speech::features(int64_t i, double speed) const {
   const Item& item = at(i);
-  const std::pair key{item.recording.id, speed};
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = cache_.find(key);
-    if (found != cache_.end()) return found->second;
-  }
-  Tensor features = decode(item, speed);
-  const std::lock_guard lock(mutex_);
-  if (cached_bytes_ + features.nbytes() <= options_.cache_bytes &&
-      cache_.emplace(key, features).second) {
-    cached_bytes_ += features.nbytes();
-  }
-  return features;
+  return cache_.get({item.recording.id, speed}, [&] { return decode(item, speed); });
 }
 
 std::vector<std::string> Speech::warnings() const {

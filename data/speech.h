@@ -2,15 +2,14 @@
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <mutex>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "data/audio.h"
 #include "data/dataset.h"
+#include "data/feature_cache.h"
 #include "data/log_mel.h"
 #include "data/recordings.h"
 
@@ -108,11 +107,10 @@ class Speech : public Dataset {
   bool augment_;  // by the options, and only of the train split
   std::vector<std::string> classes_, domains_;
   std::vector<Item> items_;
-  mutable std::mutex mutex_;  // guards what get() may add to, all that follows
+  mutable FeatureCache cache_;
+  mutable std::mutex mutex_;  // guards what get() may add to, the next two
   mutable std::vector<std::string> warnings_;
-  mutable std::set<int64_t> damaged_;                           // examples
-  mutable std::map<std::pair<int64_t, double>, Tensor> cache_;  // of an id at a speed
-  mutable int64_t cached_bytes_ = 0;
+  mutable std::set<int64_t> damaged_;  // examples
 };
 
 }  // namespace minnow

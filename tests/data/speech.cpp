@@ -1,6 +1,9 @@
 #include "data/speech.h"
 
+#include <sndfile.h>
+
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <map>
@@ -8,12 +11,25 @@
 
 #include "data/characters.h"
 #include "data/loader.h"
-#include "tests/data/sounds.h"
+#include "tests/data/files.h"
+#include "tests/data/sound.h"
 
 namespace minnow::data_test {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// A tone that rises by half.
+std::vector<float> tone(double seconds, double hertz, int rate = 16000) {
+  std::vector<float> samples;
+  const auto n = std::llround(seconds * rate);
+  for (int64_t t = 0; t < n; ++t) {
+    const double time = static_cast<double>(t) / rate;
+    samples.push_back(
+        static_cast<float>(0.3 * std::sin(6.2832 * hertz * time * (1 + 0.25 * time / seconds))));
+  }
+  return samples;
+}
 
 /// A folder with manifests and WAV files.
 class Corpus {
@@ -21,8 +37,8 @@ class Corpus {
   fs::path path() const { return folder_.path(); }
 
   void add(const std::string& list, const std::string& name, const std::string& text,
-           const Bytes& file, const std::string& more = "") {
-    if (!file.empty()) write_file(path() / name, file);
+           const std::vector<float>& samples, int rate = 16000, const std::string& more = "") {
+    write_sound(path() / name, samples, SF_FORMAT_WAV | SF_FORMAT_FLOAT, rate);
     add_line(list, name, text, more);
   }
   void add_line(const std::string& list, const std::string& name, const std::string& text,
@@ -43,12 +59,12 @@ class Corpus {
 /// Twelve tones of 0.5 to 1.6 seconds to train with and three for the test.
 void fill(Corpus& corpus) {
   for (int k = 0; k < 12; ++k) {
-    const Bytes file = wav(tone(0.5 + 0.1 * k, 200 + 50 * k), 16000);
-    corpus.add("train", fmt::format("{}.wav", k), k % 2 == 0 ? "ab a" : "Bcc", file,
+    const std::vector<float> sound = tone(0.5 + 0.1 * k, 200 + 50 * k);
+    corpus.add("train", fmt::format("{}.wav", k), k % 2 == 0 ? "ab a" : "Bcc", sound, 16000,
                k % 3 == 0 ? ", \"domain\": \"tv\"" : "");
   }
   for (int k = 0; k < 3; ++k) {
-    corpus.add("test", fmt::format("t{}.wav", k), "abc", wav(tone(0.7, 300 + k), 16000));
+    corpus.add("test", fmt::format("t{}.wav", k), "abc", tone(0.7, 300 + k));
   }
 }
 
@@ -96,20 +112,21 @@ TEST(Speech, ExamplesAreFeaturesAndLetters) {
 TEST(Speech, WhatCannotBeUsedIsLeftOutAndNamed) {
   Corpus corpus;
   fill(corpus);
-  corpus.add("train", "missing.wav", "a", {});
-  corpus.add("train", "empty.wav", "a", {});
+  corpus.add_line("train", "missing.wav", "a");
+  corpus.add_line("train", "empty.wav", "a");
   write_file(corpus.path() / "empty.wav", {});
-  corpus.add("train", "text.wav", "a", {'h', 'e', 'l', 'l', 'o'});
-  corpus.add("train", "silent.wav", "a", wav(std::vector<int16_t>{}, 16000));
-  corpus.add("train", "long.wav", "a", wav(tone(2.1, 300), 16000));
-  corpus.add("train", "wordless.wav", " ", wav(tone(1, 300), 16000));
+  corpus.add_line("train", "text.wav", "a");
+  write_file(corpus.path() / "text.wav", {'h', 'e', 'l', 'l', 'o'});
+  corpus.add("train", "silent.wav", "a", {});
+  corpus.add("train", "long.wav", "a", tone(2.1, 300));
+  corpus.add("train", "wordless.wav", " ", tone(1, 300));
   // 14 subsampled frames at most: 0.7 s are 68 frames, and of these 16 are left.
-  corpus.add("train", "short.wav", "abcabcabcabcabcabc", wav(tone(0.7, 300), 16000));
-  corpus.add("train", "repeats.wav", "aaaaaaaaa", wav(tone(0.7, 300), 16000));
-  corpus.add("train", "enough.wav", "aaaaaaaab", wav(tone(0.7, 300), 16000));
+  corpus.add("train", "short.wav", "abcabcabcabcabcabc", tone(0.7, 300));
+  corpus.add("train", "repeats.wav", "aaaaaaaaa", tone(0.7, 300));
+  corpus.add("train", "enough.wav", "aaaaaaaab", tone(0.7, 300));
   std::vector<float> bad(16000, 0.1f);
   bad[9000] = std::numeric_limits<float>::quiet_NaN();
-  corpus.add("train", "nan.wav", "a", wav(bad, 16000));
+  corpus.add("train", "nan.wav", "a", bad);
   for (const int64_t cache : {int64_t{0}, int64_t{1} << 30}) {
     const SpeechOptions options{.most_seconds = 2, .cache_bytes = cache};
     const Speech set = corpus.open(Split::train, options);
@@ -135,8 +152,12 @@ TEST(Speech, WhatCannotBeUsedIsLeftOutAndNamed) {
 
 TEST(Speech, OneMissingAmongThousands) {
   Corpus corpus;
-  corpus.add("train", "a.wav", "a", wav(tone(0.3, 300), 16000));
-  for (int k = 1; k < 2000; ++k) corpus.add("train", k == 700 ? "b.wav" : "a.wav", "a", {});
+  corpus.add("test", "a.wav", "a", tone(0.3, 300));
+  std::string lines;
+  for (int k = 0; k < 2000; ++k) {
+    lines += fmt::format("{{\"audio\": \"{}.wav\", \"text\": \"a\"}}\n", k == 700 ? 'b' : 'a');
+  }
+  write_file(corpus.path() / "train.json", Bytes(lines.begin(), lines.end()));
   const Speech set = corpus.open(Split::train, {.cache_bytes = 0});
   EXPECT_EQ(set.size(), 1999);
   ASSERT_EQ(set.warnings().size(), 1u);
@@ -146,14 +167,14 @@ TEST(Speech, OneMissingAmongThousands) {
 
 TEST(Speech, NothingLeft) {
   Corpus corpus;
-  corpus.add("train", "missing.wav", "a", {});
+  corpus.add_line("train", "missing.wav", "a");
   expect_error([&] { corpus.open(Split::train); }, {"none of the 1", "missing.wav"});
 }
 
 TEST(Speech, LettersThatTheVocabularyLacks) {
   Corpus corpus;
   fill(corpus);
-  corpus.add("test", "odd.wav", "É a-x b", wav(tone(0.7, 300), 16000));
+  corpus.add("test", "odd.wav", "É a-x b", tone(0.7, 300));
   const Speech test = corpus.open(Split::test);
   ASSERT_EQ(test.size(), 4);
   EXPECT_EQ(test.get(3, 0).target, (std::vector<int64_t>{2, 1, 3}));
@@ -164,8 +185,8 @@ TEST(Speech, LettersThatTheVocabularyLacks) {
 /// At 8 kHz in the file, at 16 kHz in the features, and the other way round.
 TEST(Speech, OtherRatesAreResampled) {
   Corpus corpus;
-  corpus.add("train", "a.wav", "a", wav(tone(1, 300, 8000), 8000));
-  corpus.add("train", "b.wav", "a", wav(tone(1, 300, 44100), 44100));
+  corpus.add("train", "a.wav", "a", tone(1, 300, 8000), 8000);
+  corpus.add("train", "b.wav", "a", tone(1, 300, 44100), 44100);
   for (const int64_t rate : {8000, 16000, 22050}) {
     const Speech set = corpus.open(Split::train, {.rate = rate, .bins = 40});
     for (int64_t i : {0, 1}) {
@@ -179,8 +200,8 @@ TEST(Speech, OtherRatesAreResampled) {
 /// comes up 100 times, with a standard deviation of 8.2; five of them.
 TEST(Speech, SpeedsAreDrawnByEpoch) {
   Corpus corpus;
-  corpus.add("train", "a.wav", "a", wav(tone(1, 300), 16000));
-  corpus.add("train", "tight.wav", "abcabcabcabcabcabcabcab", wav(tone(1, 300), 16000));
+  corpus.add("train", "a.wav", "a", tone(1, 300));
+  corpus.add("train", "tight.wav", "abcabcabcabcabcabcabcab", tone(1, 300));
   const Speech set = corpus.open(Split::train, {.augment = true, .spec_augment = false, .seed = 3});
   const Speech again = corpus.open(
       Split::train, {.augment = true, .spec_augment = false, .seed = 3, .cache_bytes = 0});
@@ -227,7 +248,7 @@ TEST(Speech, OnlyTheTrainSplitIsAugmented) {
 /// Masks hold the mean: 0 of what is normalised, whatever it is of what is not.
 TEST(Speech, MasksHoldTheMean) {
   Corpus corpus;
-  corpus.add("train", "a.wav", "a", wav(tone(1, 300), 16000));
+  corpus.add("train", "a.wav", "a", tone(1, 300));
   for (const char* normalise : {"utterance", "none"}) {
     SpeechOptions options{.normalise = normalise, .augment = true, .speeds = {1}};
     options.masks = {.frequency_masks = 0, .time_masks = 20, .time_share = 0.5};
@@ -292,9 +313,9 @@ TEST(Speech, WorkersChangeNothing) {
 /// 200 recordings at 0.3: 60, with a standard deviation of 6.5; five of them.
 TEST(Speech, FastDraggers) {
   Corpus corpus;
-  corpus.add("train", "a.wav", "ab", wav(tone(1, 300), 16000));
+  corpus.add("train", "a.wav", "ab", tone(1, 300));
   for (int k = 1; k < 200; ++k) corpus.add_line("train", "a.wav", "ab");
-  corpus.add("train", "tight.wav", "abcabcabcabcabcabcabcab", wav(tone(1, 300), 16000));
+  corpus.add("train", "tight.wav", "abcabcabcabcabcabcabcab", tone(1, 300));
   corpus.add_line("test", "a.wav", "ab");
   const SpeechOptions options{.augment = true, .spec_augment = false, .fast_share = 0.3};
   const Speech set = corpus.open(Split::train, options);
