@@ -47,7 +47,8 @@ class Dataset {
   virtual bool ragged() const { return false; }
   /// Whether examples have a target sequence; classes() are then its tokens, the first the blank.
   virtual bool transcribed() const { return false; }
-  /// The target sequence of example i, known without making its input; empty where there is none.
+  /// What is said in example i, known without making its input; empty where there is nothing. The
+  /// target of a dragger may be another one.
   virtual std::vector<int64_t> transcript(int64_t /*i*/) const { return {}; }
   /// About how long the input of example i is, known without making it; 0 where all are alike.
   virtual int64_t length(int64_t /*i*/) const { return 0; }

@@ -4,6 +4,7 @@
 #include "data/imagefolder.h"
 #include "data/mnist.h"
 #include "data/shapes.h"
+#include "data/tones.h"
 #include "data/wrappers.h"
 
 namespace minnow {
@@ -26,6 +27,20 @@ std::shared_ptr<const Dataset> check_size(const DatasetConfig& config,
   return dataset;
 }
 
+SpeechOptions speech_options(const DatasetConfig& config) {
+  SpeechOptions options = config.speech;
+  options.data_seed = config.seed;
+  options.cache_bytes = config.cache_bytes;
+  options.threads = config.threads;
+  if (config.dragger_kind == "speed") options.fast_share = config.dragger_fraction;
+  return options;
+}
+
+/// Recordings, in the layout of the data set's name.
+std::shared_ptr<const Dataset> open_recordings(const DatasetConfig& config, Split split) {
+  return std::make_shared<Speech>(config.name, config.path, split, speech_options(config));
+}
+
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> table{
       {"shapes",
@@ -43,6 +58,14 @@ const std::vector<Entry>& entries() {
          return std::make_shared<ImageFolder>(
              c.path, split, ImageFolderOptions{c.image_size, c.cache_bytes, c.threads});
        }},
+      {"tones",
+       [](const DatasetConfig& c, Split split) -> std::shared_ptr<const Dataset> {
+         const int64_t count = split == Split::train ? c.train_size : c.test_size;
+         return std::make_shared<Tones>(split, count, speech_options(c));
+       }},
+      {"an4", open_recordings},
+      {"librispeech", open_recordings},
+      {"manifest", open_recordings},
   };
   return table;
 }
@@ -65,7 +88,8 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& config, Split s
     if (entry.name != config.name) continue;
     std::shared_ptr<const Dataset> dataset = entry.open(config, split);
     if (config.limit > 0) dataset = limit_to(std::move(dataset), config.limit);
-    if (split == Split::train && config.dragger_fraction != 0) {
+    const bool planted = kind == DraggerKind::speed && entry.open == open_recordings;  // by Speech
+    if (split == Split::train && config.dragger_fraction != 0 && !planted) {
       dataset = std::make_shared<Draggers>(std::move(dataset), config.dragger_fraction, kind,
                                            config.seed);
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/speech.h"
 
 namespace minnow {
 
@@ -14,21 +15,25 @@ struct DatasetConfig {
   std::string name = "shapes";
   std::string path = {};             ///< of the files; `shapes` needs none
   int64_t image_size = 0;            ///< pixels; 0 = the data set's own, which imagefolder has not
-  int64_t train_size = 10000;        ///< pictures, of `shapes`
+  int64_t train_size = 10000;        ///< pictures of `shapes`, sounds of `tones`
   int64_t test_size = 2000;          ///< likewise
-  uint64_t seed = 0;                 ///< of the pictures of `shapes`, and of the draggers
+  uint64_t seed = 0;                 ///< of what `shapes` and `tones` make, of draggers and noise
   int64_t limit = 0;                 ///< use that many examples of the split only; 0 = all
   double dragger_fraction = 0;       ///< share of the train split turned into draggers
-  std::string dragger_kind = "mix";  ///< label, noise or mix
-  int64_t cache_bytes = int64_t{1} << 30;  ///< imagefolder: decode it all at once up to this size
-  int64_t threads = 0;                     ///< imagefolder: for that; 0 = one per processor
+  std::string dragger_kind = "mix";  ///< label, noise or mix; or speed, of recordings
+  /// imagefolder and recordings: decode all at once where it fits into so many bytes
+  int64_t cache_bytes = int64_t{1} << 30;
+  int64_t threads = 0;  ///< for that; 0 = one per processor
+  /// Of recordings and tones; data_seed, fast_share, cache_bytes and threads come from above.
+  SpeechOptions speech = {};
 };
 
 /// The data sets that open_dataset knows.
 const std::vector<std::string>& dataset_names();
 
-/// Opens a split, as uint8 pictures. Draggers are planted in the train split only. Throws Error for
-/// an unknown name, a size that the data set cannot give, or bad files.
+/// Opens a split, as uint8 pictures or as features of speech. Draggers are planted in the train
+/// split only. Throws Error for an unknown name, a size or a kind of draggers that the data set
+/// cannot give, or bad files.
 std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& config, Split split);
 
 /// Mean and standard deviation of the pictures, in 0..1: one number, or one per channel.

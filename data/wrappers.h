@@ -9,6 +9,7 @@
 
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "kernels/random.h"
 
 namespace minnow {
 
@@ -94,23 +95,33 @@ class Subset : public Wrapper {
 std::shared_ptr<const Dataset> limit_to(std::shared_ptr<const Dataset> base, int64_t n);
 
 enum class DraggerKind {
-  label,  ///< the picture stays, its label is a random wrong one
-  noise,  ///< the picture is pure noise, its label is random
+  label,  ///< the input stays, its label or its transcript is a random wrong one
+  noise,  ///< the input is pure noise; a picture's label is random, a transcript stays
   mix,    ///< either, half of the time
+  speed,  ///< recordings only, and made by Speech: the sound is far too fast
 };
-/// "label", "noise" or "mix"; throws Error for any other name.
+/// "label", "noise", "mix" or "speed"; throws Error for any other name.
 DraggerKind dragger_kind_from(std::string_view name);
 
 /// Turns a share of the examples into marked draggers, chosen and made by (seed, id) alone: all
 /// others stay as they are, and those chosen for a share are also chosen for every larger one.
+///
+/// A wrong transcript is that of another example, or random letters where none is found that is
+/// another one and short enough; a fourfold subsampling of 0.8 times the example's length leaves it
+/// the frames that CTC needs. Noise is uniform in pictures; in features normal, with their own mean
+/// and standard deviation.
 class Draggers : public Wrapper {
  public:
-  /// `fraction` in [0, 1]; the inputs must be uint8 where noise is wanted.
+  /// `fraction` in [0, 1]; `kind` not speed; the inputs must be uint8 or float32 where noise is
+  /// wanted.
   Draggers(std::shared_ptr<const Dataset> base, double fraction, DraggerKind kind, uint64_t seed);
 
   Example get(int64_t i, int64_t epoch) const override;
 
  private:
+  std::vector<int64_t> wrong_transcript(int64_t i, const std::vector<int64_t>& right,
+                                        RandomSequence& random) const;
+
   double fraction_;
   DraggerKind kind_;
   uint64_t seed_;
