@@ -66,6 +66,11 @@ void resolve(Config& config, const Dataset& dataset) {
                               : config.data.augment != "speech",
         "data.augment: \"{}\" does not fit the {} of {}", config.data.augment,
         kind_of_examples(dataset), config.data.set.name);
+  check(!dataset.ragged() || !config.mixes(), "{}: blends pictures, and {} has {}",
+        config.train.mixup > 0 ? "train.mixup" : "train.cutmix", config.data.set.name,
+        kind_of_examples(dataset));
+  check(!dataset.transcribed() || config.train.label_smoothing == 0,
+        "train.label_smoothing: is one of classes, and {} has transcripts", config.data.set.name);
   if (dataset.ragged()) return;
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);

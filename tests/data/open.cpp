@@ -1,6 +1,9 @@
 #include "data/open.h"
 
+#include <sndfile.h>
+
 #include "tests/data/files.h"
+#include "tests/data/sound.h"
 
 namespace minnow::data_test {
 namespace {
@@ -61,11 +64,49 @@ TEST(OpenDataset, WarningsPassThroughWrappers) {
   EXPECT_NE(set->warnings()[0].find("bad.png"), std::string::npos);
 }
 
+TEST(OpenDataset, Tones) {
+  DatasetConfig config{.name = "tones", .train_size = 30, .test_size = 20, .seed = 4};
+  config.speech.bins = 40;
+  const auto train = open_dataset(config, Split::train), test = open_dataset(config, Split::test);
+  EXPECT_EQ(train->size(), 30);
+  EXPECT_EQ(test->size(), 20);
+  EXPECT_EQ(train->get(0, 0).input.dim(1), 40);
+  config.seed = 5;
+  EXPECT_NE(open_dataset(config, Split::train)->transcript(0), train->transcript(0));
+  config.dragger_fraction = 1;
+  EXPECT_TRUE(open_dataset(config, Split::train)->get(0, 0).marked);
+  config.dragger_kind = "speed";
+  expect_error([&] { open_dataset(config, Split::train); }, {"recordings"});
+  EXPECT_FALSE(open_dataset(config, Split::test)->get(0, 0).marked);
+}
+
+TEST(OpenDataset, Recordings) {
+  const TemporaryFolder folder;
+  for (const char* list : {"train.json", "test.json"}) {
+    const std::string line = "{\"audio\": \"a.wav\", \"text\": \"a b\"}\n";
+    write_file(folder.path() / list, Bytes(line.begin(), line.end()));
+  }
+  write_sound(folder.path() / "a.wav", sine(16000, 300), SF_FORMAT_WAV | SF_FORMAT_PCM_16);
+  DatasetConfig config{.name = "manifest", .path = folder.string(), .dragger_fraction = 1};
+  for (const char* kind : {"label", "noise", "mix", "speed"}) {
+    config.dragger_kind = kind;
+    const Example train = open_dataset(config, Split::train)->get(0, 0);
+    EXPECT_TRUE(train.marked);
+    EXPECT_EQ(train.input.dim(0) < 98, kind == std::string("speed"));
+    EXPECT_FALSE(open_dataset(config, Split::test)->get(0, 0).marked);
+  }
+  config.name = "an4";
+  expect_error([&] { open_dataset(config, Split::train); }, {"an4_train.fileids"});
+  config.name = "librispeech";
+  expect_error([&] { open_dataset(config, Split::test); }, {"train-*"});
+}
+
 TEST(OpenDataset, Errors) {
   expect_error([] { open_dataset({.name = "cifar100"}, Split::train); },
                {"cifar100", "shapes, cifar10, mnist, imagefolder"});
   expect_error([] { open_dataset({.limit = -1}, Split::train); }, {"limit", "-1"});
-  expect_error([] { open_dataset({.dragger_kind = "x"}, Split::train); }, {"label, noise or mix"});
+  expect_error([] { open_dataset({.dragger_kind = "x"}, Split::train); },
+               {"label, noise, mix or speed"});
   expect_error([] { open_dataset({.dragger_fraction = -0.1}, Split::train); }, {"[0, 1]"});
   EXPECT_EQ(default_normalisation("cifar10").mean.size(), 3u);
   EXPECT_EQ(default_normalisation("shapes").mean, std::vector<double>{0.5});

@@ -152,8 +152,12 @@ TEST(Speech, WhatCannotBeUsedIsLeftOutAndNamed) {
 
 TEST(Speech, OneMissingAmongThousands) {
   Corpus corpus;
-  corpus.add("train", "a.wav", "a", tone(0.3, 300));
-  for (int k = 1; k < 2000; ++k) corpus.add_line("train", k == 700 ? "b.wav" : "a.wav", "a");
+  corpus.add("test", "a.wav", "a", tone(0.3, 300));
+  std::string lines;
+  for (int k = 0; k < 2000; ++k) {
+    lines += fmt::format("{{\"audio\": \"{}.wav\", \"text\": \"a\"}}\n", k == 700 ? 'b' : 'a');
+  }
+  write_file(corpus.path() / "train.json", Bytes(lines.begin(), lines.end()));
   const Speech set = corpus.open(Split::train, {.cache_bytes = 0});
   EXPECT_EQ(set.size(), 1999);
   ASSERT_EQ(set.warnings().size(), 1u);

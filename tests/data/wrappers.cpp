@@ -266,10 +266,8 @@ TEST(Draggers, NoiseIsUniform) {
 TEST(Draggers, Errors) {
   expect_error([] { Draggers(shapes(5), 1.5, DraggerKind::mix, 0); }, {"[0, 1]", "1.5"});
   expect_error([] { Draggers(nullptr, 0.5, DraggerKind::mix, 0); }, {"data set"});
-  expect_error([] { dragger_kind_from("blur"); }, {"label, noise or mix", "blur"});
-  const Draggers floats(std::make_shared<Transformed>(shapes(5), TransformOptions{}), 1.0,
-                        DraggerKind::noise, 0);
-  expect_error([&] { floats.get(0, 0); }, {"uint8", "float32"});
+  expect_error([] { dragger_kind_from("blur"); }, {"label, noise, mix or speed", "blur"});
+  expect_error([] { Draggers(shapes(5), 0.5, DraggerKind::speed, 0); }, {"recordings", "sped up"});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <omp.h>
+#include <sndfile.h>
 
 #include <algorithm>
 #include <fstream>
@@ -7,6 +8,7 @@
 #include <random>
 
 #include "tests/data/files.h"
+#include "tests/data/sound.h"
 #include "tests/device.h"
 #include "tests/paths.h"
 #include "tests/temporary_folder.h"
@@ -43,6 +45,28 @@ void write_pictures(const fs::path& path) {
                               data_test::png(width, height, 3, pixels));
       }
     }
+  }
+}
+
+/// AN4's lists, with sines for recordings.
+void write_an4(const fs::path& path) {
+  for (const auto& [split, count] : {std::pair{"train", 40}, {"test", 4}}) {
+    std::string ids, texts;
+    for (int i = 0; i < count; ++i) {
+      const std::string name = fmt::format("{}{}", split, i);
+      ids += name + "\n";
+      texts += fmt::format("<s> {} </s> ({})\n", i % 2 == 0 ? "GO" : "YES", name);
+      const auto sound = data_test::sine(8000 + 400 * i, 300 + 20 * i);
+      fs::create_directories(path / "wav");
+      data_test::write_sound(path / "wav" / (name + ".wav"), sound,
+                             SF_FORMAT_WAV | SF_FORMAT_PCM_16);
+    }
+    const auto write = [&](const char* kind, const std::string& text) {
+      data_test::write_file(path / "etc" / fmt::format("an4_{}.{}", split, kind),
+                            data_test::Bytes(text.begin(), text.end()));
+    };
+    write("fileids", ids);
+    write("transcription", texts);
   }
 }
 
@@ -100,6 +124,12 @@ class Recipe : public testing::TestWithParam<std::string> {
                                          "train.batch=12",
                                          "schedule.warmup=1",
                                          "clip.tau=32"};
+    if (full.data.set.name == "an4") {
+      write_an4(folder / "an4");
+      settings.insert(settings.end(), {"model.dim=16", "model.depth=2", "model.subsampling=4",
+                                       "data.path=" + (folder / "an4").string()});
+      return settings;
+    }
     if (full.model.name == "vit") {
       settings.insert(settings.end(), {"model.dim=12", "model.depth=2"});
     } else {

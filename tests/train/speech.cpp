@@ -1,0 +1,144 @@
+#include <gtest/gtest.h>
+#include <sndfile.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/data/sound.h"
+#include "tests/temporary_folder.h"
+#include "tests/train/program.h"
+#include "train/run_folder.h"
+
+// What `minnow` does with speech: training, evaluation and transcripts from the command line.
+namespace minnow {
+namespace {
+
+using Json = nlohmann::json;
+using test::Ended;
+using test::run_minnow;
+
+#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+
+/// A conformer of seconds on tones: 48 utterances, 6 steps an epoch.
+std::vector<std::string> tones(std::vector<std::string> more = {}) {
+  std::vector<std::string> all{"train",
+                               "data.name=tones",
+                               "data.train_size=48",
+                               "data.test_size=6",
+                               "data.augment=speech",
+                               "model.name=conformer",
+                               "model.dim=16",
+                               "model.depth=1",
+                               "model.heads=2",
+                               "model.conv_kernel=5",
+                               "model.subsampling=4",
+                               "train.batch=8",
+                               "train.steps=8",
+                               "clip.tau=32",
+                               "clip.on_nonfinite=drop",
+                               "device=" + std::string(test::test_device().name())};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+std::vector<Json> records(const std::filesystem::path& run) {
+  std::vector<Json> all;
+  std::ifstream file(metrics_path(run));
+  for (std::string line; std::getline(file, line);) all.push_back(Json::parse(line));
+  return all;
+}
+
+class SpeechRun : public testing::Test {
+ protected:
+  Ended run(std::vector<std::string> arguments) { return run_minnow(folder.path(), arguments); }
+  void train(std::vector<std::string> more) {
+    const Ended ended = run(tones(std::move(more)));
+    ASSERT_EQ(ended.status, 0) << ended.err;
+  }
+  void write_wav(const char* name, int64_t samples, int rate = 16000, int channels = 1) {
+    data_test::write_sound(folder / name, data_test::sine(samples * channels, 700, rate),
+                           SF_FORMAT_WAV | SF_FORMAT_PCM_16, rate, channels);
+  }
+
+  TemporaryFolder folder;
+};
+
+TEST_F(SpeechRun, TrainsEvaluatesAndTranscribes) {
+  train({"run.dir=r", "run.save=w", "clip.rule=min", "clip.micro_batch=2"});
+  const std::vector<Json> all = records(folder / "r");
+  const Json& last = all.back();
+  EXPECT_EQ(last["kind"], "eval");
+  for (const char* field : {"loss", "wer", "cer"}) EXPECT_TRUE(last[field].is_number()) << field;
+  EXPECT_FALSE(last.contains("top1"));
+  EXPECT_EQ(last["sentences"], 6);
+  // What eval says of the saved weights is what the run said.
+  const Ended eval = run({"eval", "w", "--json"});
+  ASSERT_EQ(eval.status, 0) << eval.err;
+  const Json score = Json::parse(eval.out);
+  EXPECT_EQ(score["wer"], last["wer"]);
+  EXPECT_EQ(score["loss"], last["loss"]);
+  EXPECT_EQ(score["words"], last["words"]);
+  EXPECT_EQ(run({"eval", "r", "--beam", "4"}).status, 0);
+  // Any rate and any number of channels.
+  write_wav("a.wav", 16000);
+  write_wav("b.wav", 8000, 8000, 2);
+  const Ended heard = run({"transcribe", "r", "a.wav", "b.wav", "--json"});
+  ASSERT_EQ(heard.status, 0) << heard.err;
+  EXPECT_HAS(heard.out, "\"file\":\"a.wav\"");
+  EXPECT_HAS(heard.out, "\"file\":\"b.wav\"");
+}
+
+TEST_F(SpeechRun, AFileThatIsNoSoundIsNamedAndTheOthersAreDone) {
+  train({"run.dir=r"});
+  write_wav("good.wav", 16000);
+  write_wav("short.wav", 100);
+  std::ofstream(folder / "text.wav") << "no sound";
+  const Ended heard = run({"transcribe", "r", "text.wav", "short.wav", "none.wav", "good.wav"});
+  EXPECT_EQ(heard.status, 2);
+  EXPECT_EQ(heard.out.substr(0, 9), "good.wav:") << heard.out;
+  for (const char* name : {"text.wav", "short.wav", "none.wav"}) EXPECT_HAS(heard.err, name);
+}
+
+TEST_F(SpeechRun, ResumesToTheBit) {
+  train({"run.dir=whole", "run.save=a", "clip.rule=min", "clip.micro_batch=3"});
+  train({"run.dir=part", "clip.rule=min", "clip.micro_batch=3", "run.checkpoint_every=5"});
+  std::filesystem::remove(checkpoint_path(folder / "part", 8));
+  const Ended ended = run({"train", "run.resume=part", "run.save=b"});
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  EXPECT_HAS(ended.err, "going on after step 5");
+  const auto bits = [&](const char* name) {
+    Json values;
+    for (const NamedTensor& t : load_safetensors(folder / name).tensors) {
+      values[t.name] = t.tensor.to_vector<float>();
+    }
+    return values;
+  };
+  EXPECT_TRUE(bits("a") == bits("b"));
+}
+
+TEST_F(SpeechRun, WhatDoesNotFit) {
+  const auto refused = [&](std::vector<std::string> more, const char* part) {
+    more.push_back("run.dir=refused");
+    const Ended ended = run(tones(more));
+    EXPECT_EQ(ended.status, 2) << ended.err;
+    EXPECT_HAS(ended.err, part);
+    EXPECT_FALSE(std::filesystem::exists(folder / "refused"));
+  };
+  refused({"model.name=vit"}, "model.name: vit learns classes, but tones has transcripts");
+  refused({"data.name=shapes", "data.augment=none"},
+          "conformer learns transcripts, but shapes has no transcripts");
+  refused({"data.augment=crop_flip"}, "data.augment: \"crop_flip\" does not fit the utterances");
+  refused({"model.conv_kernel=4"}, "model.conv_kernel");
+  refused({"data.noise=[1.0, 2.0]"}, "data.noise");
+  refused({"data.name=an4", "data.path=nowhere"}, "nowhere");
+  refused({"train.mixup=0.5"}, "train.mixup: blends pictures");
+  refused({"train.label_smoothing=0.1"}, "train.label_smoothing");
+  train({"run.dir=r"});
+  EXPECT_HAS(run({"predict", "r", "x.png"}).err, "minnow transcribe");
+  EXPECT_HAS(run({"eval", "r", "--classes"}).err, "transcripts");
+  EXPECT_HAS(run({"eval", "r", "--lm", "x.arpa"}).err, "--beam");
+  EXPECT_HAS(run({"eval", "r", "--beam", "4", "--lm", "x.arpa"}).err, "x.arpa");
+}
+
+}  // namespace
+}  // namespace minnow
