@@ -25,7 +25,7 @@ constexpr const char* kStudyStyle = R"(
 .numbers :first-child { text-align: left; } caption { text-align: left; font-weight: 600; }
 .verdict { border-left: 4px solid var(--line); padding-left: 0.8rem; margin: 0.6rem 0; }
 .holds { border-color: var(--c2); } .fails { border-color: var(--c1); }
-main { margin-bottom: 3rem; } p { max-width: 60rem; }
+.scroll, .gnuplot { margin: 1rem 0; } main { margin-bottom: 3rem; } p { max-width: 60rem; }
 )";
 
 std::string page_of(const std::string& title, const std::string& body) {
