@@ -46,7 +46,9 @@ int transcribe_command(const std::string& source, const std::vector<std::string>
     try {
       print_text(file, transcribe(trained, decoder, file), options.json);
     } catch (const Error& error) {
-      std::fputs(fmt::format("minnow: {}\n", error.what()).c_str(), stderr);
+      const std::string why = error.what();  // of features it names no file
+      const bool named = why.find(file) != std::string::npos;
+      std::fputs(fmt::format("minnow: {}{}\n", named ? "" : file + ": ", why).c_str(), stderr);
       status = 2;
     }
   }

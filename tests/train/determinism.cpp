@@ -70,6 +70,21 @@ void write_an4(const fs::path& path) {
   }
 }
 
+/// Two domains of reviews, as FDU-MTL has them.
+void write_reviews(const fs::path& path) {
+  for (const char* domain : {"books", "toys"}) {
+    for (const auto& [split, count] : {std::pair{"train", 20}, {"test", 4}}) {
+      std::string text;
+      for (int i = 0; i < count; ++i) {
+        text += fmt::format("{}\t{} {} number {} {}\n", i % 2, i % 2 == 0 ? "bad" : "good", domain,
+                            i, i % 3 == 0 ? "and so on" : "");
+      }
+      data_test::write_file(path / fmt::format("{}.task.{}", domain, split),
+                            data_test::Bytes(text.begin(), text.end()));
+    }
+  }
+}
+
 /// All that a run leaves: its last checkpoint, and its records without what depends on the clock.
 struct Traces {
   std::vector<NamedTensor> parameters, optimizer;
@@ -128,6 +143,12 @@ class Recipe : public testing::TestWithParam<std::string> {
       write_an4(folder / "an4");
       settings.insert(settings.end(), {"model.dim=16", "model.depth=2", "model.subsampling=4",
                                        "data.path=" + (folder / "an4").string()});
+      return settings;
+    }
+    if (full.data.set.name == "reviews") {
+      write_reviews(folder / "reviews");
+      settings.insert(settings.end(), {"model.dim=16", "data.vocabulary=60",
+                                       "data.path=" + (folder / "reviews").string()});
       return settings;
     }
     if (full.model.name == "vit") {
