@@ -313,20 +313,21 @@ TEST(Speech, WorkersChangeNothing) {
 /// 200 recordings at 0.3: 60, with a standard deviation of 6.5; five of them.
 TEST(Speech, FastDraggers) {
   Corpus corpus;
-  corpus.add("train", "a.wav", "ab", tone(1, 300));
+  corpus.add("train", "a.wav", "ab", tone(0.5, 300, 8000), 8000);
   for (int k = 1; k < 200; ++k) corpus.add_line("train", "a.wav", "ab");
-  corpus.add("train", "tight.wav", "abcabcabcabcabcabcabcab", tone(1, 300));
+  corpus.add("train", "tight.wav", "abcabcabcab", tone(0.5, 300, 8000), 8000);
   corpus.add_line("test", "a.wav", "ab");
-  const SpeechOptions options{.augment = true, .spec_augment = false, .fast_share = 0.3};
+  const SpeechOptions options{
+      .rate = 8000, .bins = 40, .augment = true, .spec_augment = false, .fast_share = 0.3};
   const Speech set = corpus.open(Split::train, options);
   int marked = 0;
   for (int64_t i = 0; i < 200; ++i) {
     const Example example = set.get(i, 0);
     const int64_t frames = example.input.dim(0);
-    EXPECT_EQ(example.marked, frames < 80);
+    EXPECT_EQ(example.marked, frames < 40);
     if (!example.marked) continue;
     ++marked;
-    EXPECT_TRUE(frames >= 48 && frames <= 65) << frames;  // 1 / 2 to 1 / 1.5 seconds
+    EXPECT_TRUE(frames >= 23 && frames <= 31) << frames;  // 0.25 to 0.33 seconds
     EXPECT_EQ(set.get(i, 7).input.dim(0), frames);
     EXPECT_EQ(example.target, (std::vector<int64_t>{1, 2}));
   }
