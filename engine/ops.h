@@ -51,6 +51,11 @@ Var layernorm(const Var& x, const Parameter* weight, const Parameter* bias, doub
 Var groupnorm(const Var& x, int64_t groups, const Parameter* weight, const Parameter* bias,
               double eps = 1e-5);
 
+/// x [B, T, C]: over all channels of the first lengths[b] frames (int64 [B] in [0, T]; undefined:
+/// T), per example, and 0 after them; weight and bias [C].
+Var sequencenorm(const Var& x, const Tensor& lengths, const Parameter& weight,
+                 const Parameter& bias, double eps = 1e-5);
+
 struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;  ///< share of a step's statistics in the running ones

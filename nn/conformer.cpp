@@ -37,7 +37,8 @@ ConformerConfig checked(const ConformerConfig& c) {
   check(c.conv_kernel >= 1 && c.conv_kernel % 2 == 1,
         "model.conv_kernel: must be odd and positive; got {}", c.conv_kernel);
   check(c.dropout >= 0 && c.dropout < 1, "model.dropout: must be in [0, 1); got {}", c.dropout);
-  check(c.conv_norm == "layer", "model.conv_norm: must be \"layer\"; got \"{}\"", c.conv_norm);
+  check(c.conv_norm == "layer" || c.conv_norm == "group",
+        "model.conv_norm: \"layer\" or \"group\"; got \"{}\"", c.conv_norm);
   check(c.positions == "sinusoidal" || c.positions == "none",
         "model.positions: \"sinusoidal\" or \"none\"; got \"{}\"", c.positions);
   check(c.subsampling >= 0, "model.subsampling: must not be negative; got {}", c.subsampling);
@@ -111,7 +112,8 @@ ConformerConvolution::ConformerConvolution(const ConformerConfig& config, Init& 
     : layer_norm_(config.dim, init, norm_eps),
       expand_(config.dim, 2 * config.dim, init),
       norm_(config.dim, init, norm_eps),
-      project_(config.dim, config.dim, init) {
+      project_(config.dim, config.dim, init),
+      per_frame_(config.conv_norm == "layer") {
   const int64_t dim = config.dim, kernel = config.conv_kernel;
   const double bound = 1 / std::sqrt(static_cast<double>(kernel));
   depthwise_weight_ = parameter(init.uniform({dim, 1, kernel}, bound), true);
@@ -123,7 +125,8 @@ ConformerConvolution::ConformerConvolution(const ConformerConfig& config, Init& 
 Var ConformerConvolution::forward(const Var& x, const Tensor& lengths) const {
   Var h = masked(glu(expand_.forward(layer_norm_.forward(x))), lengths);  // [B, T, D]
   h = depthwise_conv1d(h, depthwise_weight_, &depthwise_bias_);
-  return project_.forward(silu(norm_.forward(h)));
+  h = per_frame_ ? norm_.forward(h) : sequencenorm(h, lengths, norm_.weight, norm_.bias, norm_eps);
+  return project_.forward(silu(h));
 }
 
 void ConformerConvolution::collect(const std::string& prefix, Parameters& into) {

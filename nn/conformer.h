@@ -14,7 +14,8 @@ struct ConformerConfig {
   int64_t conv_kernel = 31;  ///< frames that the depthwise convolution sees; odd
   /// After the positions, inside the feed-forward modules and at the end of every branch.
   double dropout = 0;
-  /// Of the convolution modules: "layer", over the channels of each frame.
+  /// Of the convolution modules: "layer", over the channels of each frame, or "group", over those
+  /// of all valid frames of an example (torchaudio's use_group_norm).
   std::string conv_norm = "layer";
   std::string positions = "sinusoidal";  ///< or "none"
   int64_t subsampling = 0;               ///< channels of the subsampling convolutions; 0: dim
@@ -73,6 +74,7 @@ class ConformerConvolution final : public Module {
   Parameter depthwise_weight_, depthwise_bias_;  // [D, 1, k], [D]
   LayerNorm norm_;
   Linear project_;  // [D, D, 1], [D]
+  bool per_frame_;  // the norm
 };
 
 /// Half a step of feed-forward, attention, convolution, half a step of feed-forward, each added to

@@ -61,7 +61,7 @@ class OnGolden {
 
 class GoldenConformer : public testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenConformer, testing::Values("layer"),
+INSTANTIATE_TEST_SUITE_P(All, GoldenConformer, testing::Values("layer", "group"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(GoldenConformer, LogitsOfARaggedBatch) {

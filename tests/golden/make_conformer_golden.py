@@ -167,7 +167,7 @@ def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
     torch.set_num_threads(1)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        for norm in ("layer",):
+        for norm in ("layer", "group"):
             path = folder / f"conformer_{norm}_test.safetensors"
             save_file({k: v.contiguous() for k, v in golden(norm).items()}, path,
                       metadata={"made by": "make_conformer_golden.py"})

@@ -32,8 +32,16 @@ void pad(Problem& problem, int64_t frames, float value) {
 constexpr Strategy strategies[] = {Strategy::automatic, Strategy::instantiate, Strategy::norm_only,
                                    Strategy::loop};
 
-TEST(GroupedPadding, WhatItHoldsChangesNoBit) {
-  Problem plain = speech_problem(DType::float32), garbage = speech_problem(DType::float32);
+class GroupedPadding : public testing::TestWithParam<std::string> {
+ protected:
+  static Problem problem(DType dtype) { return speech_problem(dtype, {.conv_norm = GetParam()}); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Norms, GroupedPadding, testing::Values("layer", "group"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(GroupedPadding, WhatItHoldsChangesNoBit) {
+  Problem plain = problem(DType::float32), garbage = problem(DType::float32);
   pad(plain, 27, 0);
   for (float value : {1e30f, static_cast<float>(INFINITY), static_cast<float>(NAN)}) {
     pad(garbage, 27, value);
@@ -51,9 +59,9 @@ TEST(GroupedPadding, WhatItHoldsChangesNoBit) {
 
 /// The longer batch adds zeros to its sums, whose terms then meet in another order: some hundred
 /// roundings of 1e-16 of the largest terms, which are not much larger than the sums.
-TEST(GroupedPadding, MoreOfItChangesNothing) {
-  const Problem tight = speech_problem(DType::float64);
-  Problem wide = speech_problem(DType::float64);
+TEST_P(GroupedPadding, MoreOfItChangesNothing) {
+  const Problem tight = problem(DType::float64);
+  Problem wide = problem(DType::float64);
   for (int64_t frames : {28, 31, 64, 151}) {
     pad(wide, frames, NAN);
     for (int64_t b : {1, 3, 7}) {
@@ -74,7 +82,7 @@ TEST(GroupedPadding, MoreOfItChangesNothing) {
 }
 
 /// An example meets the same dropout masks wherever it stands, and however long the others are.
-TEST(GroupedPadding, DropoutFollowsTheExample) {
+TEST(Padding, DropoutFollowsTheExample) {
   const Problem problem = speech_problem(DType::float64);
   const auto losses = [&](const std::vector<int64_t>& ids, int64_t frames) {
     Problem arranged = speech_problem(DType::float64);
