@@ -36,15 +36,28 @@ Tensor output_lengths(const nn::Model& model, const Tensor& lengths) {
 
 LossFn Problem::loss() const {
   return [this](Tape& tape, int64_t begin, int64_t end) {
-    const auto part = [=](const Tensor& t) { return t.defined() ? t.slice(begin, end) : t; };
-    const Tensor ids = Tensor::empty({end - begin}, DType::int64);
-    std::iota(ids.data<int64_t>(), ids.data<int64_t>() + ids.numel(), begin);
-    tape.set_random({.seed = 11, .step = 2, .example_ids = ids, .training = true});
-    const Var logits = model->forward(tape.input(part(inputs)), part(lengths));
-    if (!targets.defined()) return cross_entropy(logits, part(labels), 0.1);
-    return ctc_loss(logits, on_device(output_lengths(*model, part(lengths))), part(targets),
-                    part(target_lengths));
+    std::vector<int64_t> rows(static_cast<size_t>(end - begin));
+    std::iota(rows.begin(), rows.end(), begin);
+    return losses(tape, rows);
   };
+}
+
+Var Problem::losses(Tape& tape, std::span<const int64_t> rows) const {
+  const int64_t n = std::ssize(rows);
+  const auto part = [&](const Tensor& all) {
+    if (!all.defined()) return all;
+    Shape shape = all.shape();
+    shape[0] = n;
+    Tensor some = Tensor::empty(shape, all.dtype(), all.device());
+    for (int64_t i = 0; i < n; ++i) some.slice(i, i + 1).copy_from(all.slice(rows[i], rows[i] + 1));
+    return some;
+  };
+  const Tensor ids = Tensor::from(std::vector<int64_t>(rows.begin(), rows.end()), {n});
+  tape.set_random({.seed = 11, .step = 2, .example_ids = ids, .training = true});
+  const Var logits = model->forward(tape.input(part(inputs)), part(lengths));
+  if (!targets.defined()) return cross_entropy(logits, part(labels), 0.1);
+  return ctc_loss(logits, on_device(output_lengths(*model, part(lengths))), part(targets),
+                  part(target_lengths));
 }
 
 void Problem::convert(DType dtype) {

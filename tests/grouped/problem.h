@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "engine/grouped_backward.h"
 #include "nn/models.h"
@@ -21,6 +22,8 @@ struct Problem {
   /// Cross-entropy, or CTC, of the examples; dropout, where the model has any, keyed by their
   /// positions.
   LossFn loss() const;
+  /// The same of these examples, in this order.
+  Var losses(Tape& tape, std::span<const int64_t> rows) const;
   /// Everything in another dtype, and on the test device.
   void convert(DType dtype);
 };

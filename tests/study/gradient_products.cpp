@@ -47,20 +47,7 @@ struct Linear {
 LossOf loss_of(const test::Problem& problem) {
   return [&problem](Examples examples) {
     return [&problem, examples](Tape& tape, int64_t begin, int64_t end) {
-      const int64_t n = end - begin;
-      Shape shape = problem.inputs.shape();
-      shape[0] = n;
-      const Tensor inputs = Tensor::empty(shape, problem.inputs.dtype(), problem.inputs.device());
-      const Tensor ids = Tensor::empty({n}, DType::int64), labels = ids.clone();
-      for (int64_t i = 0; i < n; ++i) {
-        const int64_t from = examples[begin + i];
-        inputs.slice(i, i + 1).copy_from(problem.inputs.slice(from, from + 1));
-        labels.slice(i, i + 1).copy_from(problem.labels.slice(from, from + 1));
-        ids.data<int64_t>()[i] = from;
-      }
-      tape.set_random({.seed = 11, .step = 2, .example_ids = ids, .training = true});
-      return cross_entropy(problem.model->forward(tape.input(inputs)),
-                           labels.to(problem.labels.device()), 0.1);
+      return problem.losses(tape, examples.subspan(begin, end - begin));
     };
   };
 }

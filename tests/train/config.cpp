@@ -26,7 +26,10 @@ struct Changer {
   void operator()(bool* value) const { *value = !*value; }
   void operator()(int64_t* value) const { *value += 3; }
   void operator()(uint64_t* value) const { *value = uint64_t{1} << 62; }
-  void operator()(double* value) const { *value = *value == 0.1 + 0.2 ? 0.7 : 0.1 + 0.2; }
+  void operator()(double* value) const {
+    const double least = key.limits.low > 0 ? key.limits.low : 0;
+    *value = *value == least + 0.1 + 0.2 ? 0.7 : least + 0.1 + 0.2;
+  }
   void operator()(std::vector<int64_t>* value) const { *value = {1, 22, 333}; }
   void operator()(std::vector<double>* value) const { *value = {1e-300, 1.0 / 3, 0.5}; }
   void operator()(std::vector<std::string>* value) const { *value = {"blocks.0.", "a \"b\""}; }
