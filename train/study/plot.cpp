@@ -117,7 +117,8 @@ const char* how(const Series& series) {
   return "lines";
 }
 
-/// The points as a block that gnuplot reads; an empty line is a gap.
+/// The points as a block that gnuplot reads; an empty line is a gap. What a logarithmic axis
+/// cannot show gnuplot leaves out.
 std::string data_of(const Series& series, const Plot& plot) {
   check(series.x.size() == series.y.size() &&
             (series.error.empty() || series.error.size() == series.x.size()),
@@ -126,9 +127,7 @@ std::string data_of(const Series& series, const Plot& plot) {
   std::string block;
   for (size_t i = 0; i < series.x.size(); ++i) {
     const double x = series.x[i], y = series.y[i];
-    const bool fits =
-        std::isfinite(x) && std::isfinite(y) && (!plot.log_x || x > 0) && (!plot.log_y || y > 0);
-    if (!fits) {
+    if (!std::isfinite(x) || !std::isfinite(y)) {
       block += "\n";
       continue;
     }
