@@ -74,6 +74,14 @@ std::vector<Key> model_keys() {
       {"model.batchnorm", FIELD(model.batchnorm), one_of({"micro_batch", "frozen", "refuse"}),
        "where BatchNorm takes its statistics in training: each micro-batch, the running ones, or "
        "nowhere when clip.rule groups examples"},
+      {"model.conv_kernel", FIELD(model.conformer.conv_kernel), at_least(1),
+       "conformer: frames that its convolutions see; odd"},
+      {"model.conv_norm", FIELD(model.conformer.conv_norm), one_of({"layer"}),
+       "conformer: norm after that convolution, per frame"},
+      {"model.positions", FIELD(model.conformer.positions), one_of({"sinusoidal", "none"}),
+       "conformer: what is added to tell frames apart"},
+      {"model.subsampling", FIELD(model.conformer.subsampling), at_least(0),
+       "conformer: channels of the two convolutions that keep every fourth frame; 0: model.dim"},
   };
 }
 
@@ -135,14 +143,6 @@ std::vector<Key> data_keys() {
 
 std::vector<Key> speech_keys() {
   return {
-      {"model.conv_kernel", FIELD(model.conformer.conv_kernel), at_least(1),
-       "conformer: frames that its convolutions see; odd"},
-      {"model.conv_norm", FIELD(model.conformer.conv_norm), one_of({"layer"}),
-       "conformer: norm after that convolution, per frame"},
-      {"model.positions", FIELD(model.conformer.positions), one_of({"sinusoidal", "none"}),
-       "conformer: what is added to tell frames apart"},
-      {"model.subsampling", FIELD(model.conformer.subsampling), at_least(0),
-       "conformer: channels of the two convolutions that keep every fourth frame; 0: model.dim"},
       {"data.rate", FIELD(data.set.speech.rate), between(4000, 192000),
        "speech: samples a second; other recordings are resampled"},
       {"data.bins", FIELD(data.set.speech.bins), between(1, 1024),
