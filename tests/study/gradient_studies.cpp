@@ -68,7 +68,7 @@ TEST(GradientStudies, WrongInputIsNamed) {
                {study({"c-hat", "--micro-batches", "1,x"}, {}), "--micro-batches"},
                {study({"c-hat", "--micro-batches", "97"}, {}), "97 is larger than the data"},
                {{"study", "norms", "empty"}, "empty: is no run folder"},
-               {{"study", "norms"}, "run"}};
+               {{"study", "norms"}, "required"}};
   for (const auto& [words, part] : cases) {
     const Ended ended = run_minnow(folder.path(), words);
     EXPECT_EQ(ended.status, 2) << part;

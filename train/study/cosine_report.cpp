@@ -190,9 +190,9 @@ void judge_figure(Report& report, const CosineStudy& study) {
   report.verdict(
       "Figure 1: the magnitude of the cosine is smaller for dragger-benign pairs than for "
       "benign-benign pairs",
-      smaller == all ? Verdict::holds
-      : smaller == 0 ? Verdict::fails
-                     : Verdict::unclear,
+      smaller == all               ? Verdict::holds
+      : smaller == 0 && larger > 0 ? Verdict::fails
+                                   : Verdict::unclear,
       fmt::format("smaller at {} of {} moments, larger at {} (95 % intervals apart): {}", smaller,
                   all, larger, why));
 }
