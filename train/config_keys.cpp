@@ -122,7 +122,7 @@ std::vector<Key> data_keys() {
        "reviews: names of the domains to use; []: all"},
       {"data.per_domain", FIELD(data.set.reviews.per_domain), at_least(1),
        "reviews: training examples of each domain, one number for all or one for each; []: all"},
-      {"data.imbalance", FIELD(data.set.reviews.imbalance), at_least(1),
+      {"data.imbalance", FIELD(data.set.reviews.imbalance), above(0),
        "reviews: training examples of the first domain / of the last; geometric between them"},
       {"data.vocabulary", FIELD(data.set.reviews.vocabulary), between(3, 1 << 20),
        "reviews: word pieces to learn"},
