@@ -39,14 +39,45 @@ Example Subset::get(int64_t i, int64_t epoch) const {
   return base().get(indices_[static_cast<size_t>(i)], epoch);
 }
 
+namespace {
+
+/// What random choices of examples are for; each has a random order of its own.
+enum class Choice : uint32_t { limit = 1, validation = 3 };
+
+/// The examples at the places [begin, end) of a random order, in the order of the data set.
+std::shared_ptr<const Dataset> chosen(std::shared_ptr<const Dataset> base, Choice choice,
+                                      int64_t begin, int64_t end) {
+  constexpr uint64_t kFixedSeed = 0;  // not a run's seed: every run must see the same examples
+  const std::vector<int64_t> order =
+      permutation(base->size(), {kFixedSeed, stream::shuffle, 0, static_cast<uint32_t>(choice)});
+  std::vector<int64_t> indices(order.begin() + begin, order.begin() + end);
+  std::sort(indices.begin(), indices.end());
+  return std::make_shared<Subset>(std::move(base), std::move(indices));
+}
+
+int64_t count_held_out(const Dataset& base, double share) {
+  const int64_t n = base.size(), count = std::llround(share * static_cast<double>(n));
+  check(count > 0 && count < n, "held out: {} of {} examples are {}; some must be, and some not",
+        share, n, count);
+  return count;
+}
+
+}  // namespace
+
 std::shared_ptr<const Dataset> limit_to(std::shared_ptr<const Dataset> base, int64_t n) {
   check(n > 0, "limit: the number of examples must be positive; got {}", n);
   if (n >= base->size()) return base;
-  constexpr uint64_t kFixedSeed = 0;  // not a run's seed: every run must see the same examples
-  std::vector<int64_t> chosen = permutation(base->size(), {kFixedSeed, stream::shuffle, 0, 1});
-  chosen.resize(static_cast<size_t>(n));
-  std::sort(chosen.begin(), chosen.end());
-  return std::make_shared<Subset>(std::move(base), std::move(chosen));
+  return chosen(std::move(base), Choice::limit, 0, n);
+}
+
+std::shared_ptr<const Dataset> held_out(std::shared_ptr<const Dataset> base, double share) {
+  const int64_t count = count_held_out(*base, share);
+  return chosen(std::move(base), Choice::validation, 0, count);
+}
+
+std::shared_ptr<const Dataset> without_held_out(std::shared_ptr<const Dataset> base, double share) {
+  const int64_t count = count_held_out(*base, share), n = base->size();
+  return chosen(std::move(base), Choice::validation, count, n);
 }
 
 DraggerKind dragger_kind_from(std::string_view name) {

@@ -95,6 +95,11 @@ class Subset : public Wrapper {
 /// it has no more than n.
 std::shared_ptr<const Dataset> limit_to(std::shared_ptr<const Dataset> base, int64_t n);
 
+/// A share of the examples, drawn without replacement and the same in every run, or what that
+/// leaves for training. Error where either would be empty.
+std::shared_ptr<const Dataset> held_out(std::shared_ptr<const Dataset> base, double share);
+std::shared_ptr<const Dataset> without_held_out(std::shared_ptr<const Dataset> base, double share);
+
 enum class DraggerKind {
   label,  ///< the input stays, its label or its transcript is a random wrong one
   noise,  ///< the input is pure noise; a picture's label is random, a transcript stays

@@ -32,6 +32,7 @@ struct Config {
     int64_t workers = 1;
     bool shuffle = true;
     int64_t repeats = 1;
+    double validation = 0;
     std::string augment = "none";
     int64_t pad = 4;
     std::string crop = "auto";

@@ -95,6 +95,9 @@ std::vector<Key> data_keys() {
        "model.image"},
       {"data.limit", FIELD(data.set.limit), at_least(0),
        "use so many examples of each split; 0: all"},
+      {"data.validation", FIELD(data.validation), share_below_one(),
+       "share of the training examples held out, always the same ones, and evaluated on in the "
+       "place of the test split"},
       {"data.workers", FIELD(data.workers), up_to(kMostThreads),
        "threads that prepare batches; 0: between the steps"},
       {"data.shuffle", FIELD(data.shuffle), any(), "a new order in every epoch"},

@@ -110,4 +110,8 @@ nlohmann::json eval_record(const RunPlace& place, const Score& score, bool avera
   return record;
 }
 
+nlohmann::json divergence_record(int64_t step, const std::string& why) {
+  return {{"kind", "diverged"}, {"step", step}, {"why", why}};
+}
+
 }  // namespace minnow

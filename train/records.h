@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "engine/groups.h"
@@ -38,5 +39,9 @@ nlohmann::json score_record(const Score& score);
 /// the Score, row by row.
 nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged,
                            const std::vector<std::string>& classes);
+
+/// The last record of a run that stopped because `why`, "the weights are not finite numbers", after
+/// `step` updates that were sound.
+nlohmann::json divergence_record(int64_t step, const std::string& why);
 
 }  // namespace minnow

@@ -14,8 +14,24 @@ DataNotes notes_on(const Dataset& dataset) {
   return {dataset.classes(), dataset.get(0, 0).input.dim(dataset.ragged() ? -1 : 0)};
 }
 
+namespace {
+
+/// The examples as they are stored. With data.validation, the part of the train split that is held
+/// out, as it is and without draggers, takes the place of the test split.
+std::shared_ptr<const Dataset> open_stored(const Config& config, Split split) {
+  const double share = config.data.validation;
+  DatasetConfig set = config.dataset();
+  if (share == 0) return open_dataset(set, split);
+  if (split == Split::train) return without_held_out(open_dataset(set, split), share);
+  set.dragger_fraction = 0;
+  set.speech.augment = false;
+  return held_out(open_dataset(set, Split::train), share);
+}
+
+}  // namespace
+
 std::shared_ptr<const Dataset> open_data(const Config& config, Split split, bool training) {
-  std::shared_ptr<const Dataset> stored = open_dataset(config.dataset(), split);
+  std::shared_ptr<const Dataset> stored = open_stored(config, split);
   if (stored->ragged()) return stored;  // features are made, and changed, as they are read
   const Normalisation usual = default_normalisation(config.data.set.name);
   TransformOptions options;

@@ -213,6 +213,7 @@ void Trainer::settle() {
   try {
     seen = step.report.read();
   } catch (const RunError& error) {
+    log_->write(divergence_record(step.place.step - 1, error.what()));
     throw RunError(fmt::format("step {}: {}", step.place.step, error.what()));
   }
   const double loss = finite_loss(step.losses.wait(), seen.norms, step.groups);
@@ -250,6 +251,7 @@ void Trainer::diverged(int64_t step, const std::string& what) const {
   } catch (const Error&) {
     // What is wrong with the checkpoints must not hide what is wrong with the run.
   }
+  log_->write(divergence_record(step, what));
   throw RunError(fmt::format(
       "after step {} {}; a smaller optim.lr (now {}), a longer schedule.warmup or clip.rule=min "
       "may help; {}",

@@ -219,6 +219,21 @@ TEST(Limit, DrawsFromAllOfTheSet) {
   expect_error([&] { limit_to(base, 0); }, {"limit", "got 0"});
 }
 
+TEST(HeldOut, AndTheRestAreAllOfTheSet) {
+  const auto base = shapes(200);
+  const auto held = held_out(base, 0.1), rest = without_held_out(base, 0.1);
+  ASSERT_EQ(held->size(), 20);
+  ASSERT_EQ(rest->size(), 180);
+  std::set<int64_t> ids;
+  for (const auto& part : {held, rest}) {
+    for (int64_t i = 0; i < part->size(); ++i) ids.insert(part->get(i, 0).id);
+  }
+  EXPECT_EQ(ids.size(), 200);
+  EXPECT_NE(held->get(19, 0).id, 19);  // not the first ones
+  expect_error([&] { held_out(base, 0.001); }, {"0.001 of 200 examples are 0"});
+  expect_error([&] { without_held_out(base, 0.999); }, {"0.999 of 200 examples are 200"});
+}
+
 /// 2000 examples at a fraction of 0.2: 400 draggers with a standard deviation of 17.9; five of them
 /// either way.
 TEST(Draggers, AreMarkedAndOnlyTheyChange) {

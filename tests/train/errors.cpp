@@ -140,6 +140,8 @@ TEST_F(Errors, LossThatIsNotANumber) {
   EXPECT_FALSE(fs::exists(folder / "r/checkpoints"));
   const std::string metrics = read_text_file(folder / "r/metrics.jsonl");
   EXPECT_EQ(metrics.find("null"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find(R"("kind":"diverged","step":1,"why":"the loss)"), std::string::npos)
+      << metrics;
 }
 
 TEST_F(Errors, LossThatIsNotANumberKeepsTheLastCheckpoint) {

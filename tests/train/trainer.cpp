@@ -7,6 +7,7 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "engine/memory.h"
@@ -341,6 +342,23 @@ TEST(Trainer, RefusesWhatDoesNotFit) {
   fails({"run.save=" + (folder / "none/x.safetensors").string()}, {"run.save", "none"});
   fails({"model.name=vit", "model.patch=3", "model.dim=12", "model.heads=2"},
         {"model.patch", "3", "8"});
+}
+
+TEST(Task, WhatIsHeldOutIsNeitherLearntNorSpoilt) {
+  Config config;
+  apply_overrides(config,
+                  tiny({"data.validation=0.25", "data.draggers=0.5", "data.augment=crop_flip"}));
+  const auto learnt = open_data(config, Split::train, true);
+  const auto held_out = open_data(config, Split::test, false);
+  EXPECT_EQ(learnt->size(), 72);
+  ASSERT_EQ(held_out->size(), 24);
+  std::set<int64_t> ids;
+  for (int64_t i = 0; i < learnt->size(); ++i) ids.insert(learnt->get(i, 0).id);
+  for (int64_t i = 0; i < held_out->size(); ++i) {
+    const Example example = held_out->get(i, 0);
+    EXPECT_FALSE(example.marked);
+    EXPECT_FALSE(ids.contains(example.id));
+  }
 }
 
 Tensor fourth_picture(const Settings& settings, Split split = Split::train) {

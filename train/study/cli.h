@@ -43,6 +43,7 @@ Subcommand add_report(CLI::App& study);
 Subcommand add_cosine(CLI::App& study);
 Subcommand add_c_hat(CLI::App& study);
 Subcommand add_norms(CLI::App& study);
+Subcommand add_sweep(CLI::App& study);
 Subcommand add_theory(CLI::App& study);
 
 }  // namespace minnow::study

@@ -164,9 +164,13 @@ std::string Report::page() const {
                   "</table>\n" + body_ + "</main>\n");
 }
 
-void Report::save() const {
+void Report::write() const {
   for (const auto& [name, content] : files_) write_file_atomically(folder_ / name, content);
   write_file_atomically(page_path(folder_), page());
+}
+
+void Report::save() const {
+  write();
   fmt::print("{}report: {}\n", summary_, page_path(folder_).string());
 }
 

@@ -39,7 +39,9 @@ class Report {
   /// FOLDER/`name`.csv, with a link in the page; as table() otherwise.
   void csv(const std::string& name, const Row& header, const std::vector<Row>& rows);
 
-  /// Writes the files, and prints the verdicts and where the page is.
+  /// Writes the files.
+  void write() const;
+  /// Likewise, and prints the verdicts and where the page is.
   void save() const;
 
  private:
