@@ -215,7 +215,9 @@ bool Runs::train_apart(const std::vector<const Run*>& runs) {
       const bool interrupted = *status == kExitInterrupted;
       stopped = stopped || interrupted;  // who stops one means all
       settle(*it->run, *status == 0, seconds_since(it->start),
-             *status == 0 || interrupted ? "" : last_line(folder_ / it->run->name / kLog));
+             *status == 0 || interrupted ? ""
+                                         : fmt::format("ended with status {}; {}", *status,
+                                                       last_line(folder_ / it->run->name / kLog)));
       it = going.erase(it);
     }
   }
