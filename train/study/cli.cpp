@@ -43,8 +43,8 @@ Commands::Commands(CLI::App& app)
       "  minnow study sweep recipe.toml --micro-batches 1,4,16\n"
       "  minnow study report studies/* -o paper.html\n\n"
       "`minnow study NAME --help` says what a study does.");
-  subcommands_ = {add_theory(*study_), add_cosine(*study_), add_c_hat(*study_),
-                  add_norms(*study_),  add_sweep(*study_),  add_report(*study_)};
+  subcommands_ = {add_theory(*study_), add_cosine(*study_),  add_c_hat(*study_), add_norms(*study_),
+                  add_sweep(*study_),  add_domains(*study_), add_report(*study_)};
 }
 
 bool Commands::parsed() const {

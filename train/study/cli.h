@@ -44,6 +44,7 @@ Subcommand add_cosine(CLI::App& study);
 Subcommand add_c_hat(CLI::App& study);
 Subcommand add_norms(CLI::App& study);
 Subcommand add_sweep(CLI::App& study);
+Subcommand add_domains(CLI::App& study);
 Subcommand add_theory(CLI::App& study);
 
 }  // namespace minnow::study

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <list>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -212,10 +213,13 @@ bool Runs::train_apart(const std::vector<const Run*>& runs) {
         ++it;
         continue;
       }
-      const bool interrupted = *status == kExitInterrupted;
+      // One that had not begun to train ends by the signal itself.
+      const bool interrupted = *status == kExitInterrupted || (stopped && *status == 128 + SIGTERM);
       stopped = stopped || interrupted;  // who stops one means all
       settle(*it->run, *status == 0, seconds_since(it->start),
-             *status == 0 || interrupted ? "" : last_line(folder_ / it->run->name / kLog));
+             *status == 0 || interrupted ? ""
+                                         : fmt::format("ended with status {}; {}", *status,
+                                                       last_line(folder_ / it->run->name / kLog)));
       it = going.erase(it);
     }
   }

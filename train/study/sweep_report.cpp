@@ -89,7 +89,7 @@ Subcommand add_sweep(CLI::App& study) {
   return {app, [request](const std::string& command) {
             const SweepOptions& options = request->options;
             Report report("sweep", "Sizes of micro-batches", command, request->folder);
-            announce(report);
+            announce(report, request->folder);
             const auto sweep = study_sweep(request->arguments, options, request->folder);
             if (!sweep) return interrupted(command);
             write_report(report, *sweep, options);

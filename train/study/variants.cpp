@@ -111,6 +111,9 @@ Config study_config(std::span<const std::string> arguments) {
     check(!key.starts_with("run.") || key == "run.checkpoint_every",
           "{}: the study makes the folders of its runs itself; --out says where", key);
   }
+  check(config.data.validation == 0,
+        "data.validation: the study holds out examples itself, for tuning alone; --validation says "
+        "how many");
   check(config.train.eval_every > 0,
         "train.eval_every: the runs are compared by their last evaluation, and 0 means none");
   return config;

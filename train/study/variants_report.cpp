@@ -95,16 +95,14 @@ std::string difference_text(const std::optional<PairedTest>& test) {
 std::string describe_budget(const Budget& budget, const Variants& variants) {
   const Compared& first = *variants.front();
   const Config& config = first.variant.config;
-  const double held_out = 100 * config.data.validation;
+  const uint64_t last = config.seed + static_cast<uint64_t>(budget.seeds - 1);
   std::string text = fmt::format(
       "Every variant sees the same examples in the same order from the same weights, seed by seed "
-      "({} seeds from {} on), for as many steps. What is compared is the last evaluation, on {}; "
-      "nothing is chosen by looking at those before it. ",
-      budget.seeds, config.seed,
-      held_out > 0 ? fmt::format("the {:.3g} % of the training examples that data.validation holds "
-                                 "out",
-                                 held_out)
-                   : "the test split");
+      "({}), for as many steps. What is compared is the last evaluation, on the test split; "
+      "nothing "
+      "is chosen by looking at those before it. ",
+      budget.seeds == 1 ? fmt::format("seed {}", last)
+                        : fmt::format("seeds {} to {}", config.seed, last));
   if (first.tuning.empty()) {
     return text + fmt::format("The learning rate, {}, was not tuned: the variants share it.",
                               first.best.lr);
@@ -229,7 +227,8 @@ void add_budget_options(CLI::App& app, Budget& budget, Runs::Options& runs) {
                "keep the last weights of every run, too");
 }
 
-void announce(const Report& report) {
+void announce(const Report& report, const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / "report.html")) return;
   Report page = report;
   page.paragraph("The runs are going on, or have been interrupted: the same command goes on.");
   page.write();

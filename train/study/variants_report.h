@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,8 +34,9 @@ void add_budget_options(CLI::App& app, Budget& budget, Runs::Options& runs);
 /// What they do, for a footer.
 extern const char* const kRunsHelp;
 
-/// Leaves a page that says that the study is going on, so that its folder is known.
-void announce(const Report& report);
+/// Where the folder has no page yet, leaves one that says that the study is going on: the runs that
+/// come to lie beside it are then known to be its own.
+void announce(const Report& report, const std::filesystem::path& folder);
 /// Says how to go on; the exit status.
 int interrupted(const std::string& command);
 
