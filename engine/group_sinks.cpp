@@ -85,13 +85,11 @@ void OneGroup::weighted_sum(int64_t l, const double* c, Tensor& out, bool accumu
   });
 }
 
-ManyGroups::ManyGroups(const Parameters& parameters, Grouping groups, Strategy strategy, double tau,
-                       int64_t memory_budget)
+ManyGroups::ManyGroups(const Parameters& parameters, Grouping groups, const GroupedOptions& options)
     : GroupSource(parameters),
       groups_(std::move(groups)),
-      strategy_(strategy),
-      tau_(tau),
-      budget_left_(memory_budget),
+      options_(options),
+      budget_left_(options.memory_budget),
       gradients_(parameters.size()),
       forms_(parameters.size()),
       norms_due_(parameters.size(), false),
@@ -101,9 +99,9 @@ ManyGroups::ManyGroups(const Parameters& parameters, Grouping groups, Strategy s
 bool ManyGroups::instantiates(const Parameter& parameter, const ParamGrad& form,
                               bool shared) const {
   // The norm of a sum of several forms is not to be had from the forms one by one.
-  if (shared || strategy_ == Strategy::instantiate) return true;
-  if (strategy_ == Strategy::norm_only) return false;
-  return form.instantiate_pays(groups_, tau_) &&
+  if (shared || options_.strategy == Strategy::instantiate) return true;
+  if (options_.strategy == Strategy::norm_only) return false;
+  return form.rows(groups_) >= options_.tau &&
          groups_.groups() * parameter.value.nbytes() <= budget_left_;
 }
 
@@ -111,7 +109,9 @@ void ManyGroups::take(const Parameter& parameter, std::shared_ptr<const ParamGra
                       bool shared) {
   const int64_t l = index_.at(parameter);
   double* sumsq = sumsq_.data<double>() + l * groups_.groups();
-  if (!instantiates(parameter, *form, shared)) {
+  const bool instantiated = instantiates(parameter, *form, shared);
+  if (options_.observe) options_.observe({parameter, form->rows(groups_), instantiated});
+  if (!instantiated) {
     form->group_sumsq(groups_, sumsq);
     forms_[l] = std::move(form);
     return;

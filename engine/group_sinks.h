@@ -56,8 +56,8 @@ class OneGroup final : public GroupSource {
 /// Several whole groups at once.
 class ManyGroups final : public GroupSource {
  public:
-  ManyGroups(const Parameters& parameters, Grouping groups, Strategy strategy, double tau,
-             int64_t memory_budget);
+  /// options.tau is known, not 0.
+  ManyGroups(const Parameters& parameters, Grouping groups, const GroupedOptions& options);
   void take(const Parameter& parameter, std::shared_ptr<const ParamGrad> form,
             bool shared) override;
   Tensor sumsq() override;
@@ -67,8 +67,7 @@ class ManyGroups final : public GroupSource {
   bool instantiates(const Parameter& parameter, const ParamGrad& form, bool shared) const;
 
   Grouping groups_;
-  Strategy strategy_;
-  double tau_;
+  GroupedOptions options_;
   int64_t budget_left_;
   std::vector<Tensor> gradients_;                        // [K, shape...] where instantiated
   std::vector<std::shared_ptr<const ParamGrad>> forms_;  // kept where norm-only

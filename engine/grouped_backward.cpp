@@ -125,9 +125,10 @@ std::unique_ptr<GroupSource> run_wave(const Parameters& parameters, const Groupi
   if (wave.last - wave.first == 1) {
     source = std::make_unique<OneGroup>(parameters);
   } else {
-    source = std::make_unique<ManyGroups>(
-        parameters, grouping.subset(wave.first, wave.last), options.strategy,
-        options.tau > 0 ? options.tau : measured_tau(device_of(parameters)), options.memory_budget);
+    GroupedOptions known = options;
+    if (known.tau <= 0) known.tau = measured_tau(device_of(parameters));
+    source =
+        std::make_unique<ManyGroups>(parameters, grouping.subset(wave.first, wave.last), known);
   }
   for (size_t i = 0; i + 1 < wave.cuts.size(); ++i) {
     run_piece(grouping, wave.cuts[i], wave.cuts[i + 1], loss, *source, losses);

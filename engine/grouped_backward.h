@@ -23,6 +23,13 @@ Strategy strategy_from(std::string_view name);
 /// an example, recorded on the tape. Called once for each wave.
 using LossFn = std::function<Var(Tape& tape, int64_t begin, int64_t end)>;
 
+/// How the group gradients of a parameter were treated in one wave of several groups.
+struct Treatment {
+  const Parameter& parameter;
+  double rows;  ///< per group; infinity or 0 where tau does not matter, see ParamGrad::rows
+  bool instantiated;
+};
+
 struct GroupedOptions {
   Strategy strategy = Strategy::automatic;
   /// Examples that pass through the model at a time; 0: as many whole groups as fit the memory
@@ -33,6 +40,8 @@ struct GroupedOptions {
   /// Rows per group from which instantiating pays; 0: measured_tau() of the device. See
   /// grouped-gradient costs in the README.
   double tau = 0;
+  /// Hears of every use of a parameter in every wave of several groups.
+  std::function<void(const Treatment&)> observe = {};
 };
 
 /// One step's worth of gradient.

@@ -1,5 +1,7 @@
 #include "engine/param_grad.h"
 
+#include <limits>
+
 #include "kernels/launch.h"
 #include "kernels/outer.h"
 #include "kernels/reduce.h"
@@ -55,9 +57,8 @@ class OuterProduct final : public ParamGrad {
     });
   }
 
-  bool instantiate_pays(const Grouping& groups, double tau) const override {
-    const double rows = static_cast<double>(rows_) / static_cast<double>(groups.groups());
-    return rows >= tau;
+  double rows(const Grouping& groups) const override {
+    return static_cast<double>(rows_) / static_cast<double>(groups.groups());
   }
 
  private:
@@ -96,7 +97,7 @@ class RowSum final : public ParamGrad {
   }
 
   /// [K, P] is never more than G itself.
-  bool instantiate_pays(const Grouping&, double) const override { return true; }
+  double rows(const Grouping&) const override { return std::numeric_limits<double>::infinity(); }
 
  private:
   void reduce(const Segments& segments, const double* c, const Tensor& out, bool accumulate) const {

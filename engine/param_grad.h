@@ -28,9 +28,11 @@ class ParamGrad {
   /// in its gradients: a GPU may have put 0 in its place.
   virtual void weighted_sum(const Grouping& groups, const double* c, const Tensor& out,
                             bool accumulate) const = 0;
-  /// Whether writing the K group gradients costs less than forming them a second time, on a machine
-  /// where a product of `tau` rows takes as long as moving its result (see grouped_backward.h).
-  virtual bool instantiate_pays(const Grouping& groups, double tau) const = 0;
+  /// The rows of a group's product, on average: writing the K group gradients costs less than
+  /// forming them a second time where they are tau or more, on a machine where a product of tau
+  /// rows takes as long as moving its result (see grouped_backward.h). Infinity where writing
+  /// always costs less, 0 where it never does.
+  virtual double rows(const Grouping& groups) const = 0;
 };
 
 /// A dense weight [out, in]: d loss / d W = G^T A with A [R, in] the rows that the layer read and G

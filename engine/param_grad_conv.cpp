@@ -46,9 +46,9 @@ class ConvProduct final : public ParamGrad {
     });
   }
 
-  bool instantiate_pays(const Grouping& groups, double tau) const override {
-    const double rows = static_cast<double>(shape_.batch * shape_.out_area());
-    return rows / static_cast<double>(groups.groups()) >= tau;
+  double rows(const Grouping& groups) const override {
+    return static_cast<double>(shape_.batch * shape_.out_area()) /
+           static_cast<double>(groups.groups());
   }
 
  private:

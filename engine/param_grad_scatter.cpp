@@ -41,7 +41,7 @@ class ScatterRows final : public ParamGrad {
   }
 
   /// K tables would be written for the few rows of each that are not zero.
-  bool instantiate_pays(const Grouping&, double) const override { return false; }
+  double rows(const Grouping&) const override { return 0; }
 
  private:
   void reduce(const Segments& segments, const double* c, const Tensor& out, bool accumulate) const {

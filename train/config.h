@@ -74,7 +74,7 @@ struct Config {
   } run;
 
   struct Log {
-    bool norms = false, grad_norm = false;
+    bool norms = false, grad_norm = false, debug = false;
     int64_t every = 1;
     bool tensorboard = true, report = true;
   } log;

@@ -260,6 +260,9 @@ std::vector<Key> run_keys() {
        "record the norm and coefficient of every micro-batch"},
       {"log.grad_norm", FIELD(log.grad_norm), any(),
        "record the norm of the update, the (clipped) mean gradient, as grad_norm"},
+      {"log.debug", FIELD(log.debug), any(),
+       "say in the log of every step how much of its batch is padding, and which micro-batch "
+       "gradients were written out"},
       {"log.every", FIELD(log.every), at_least(1), "steps between records"},
       {"log.tensorboard", FIELD(log.tensorboard), any(), "write the records for TensorBoard, too"},
       {"log.report", FIELD(log.report), any(), "write report.html at every evaluation"},

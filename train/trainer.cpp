@@ -12,6 +12,7 @@
 #include "train/interrupt.h"
 #include "train/micro_batches.h"
 #include "train/schedule.h"
+#include "train/step_debug.h"
 
 namespace minnow {
 namespace {
@@ -197,9 +198,14 @@ PendingStep Trainer::begin_gradient(const Batch& batch, const Grouping& groups) 
                      .training = true});
     return losses_of(*model_, config_, tape, batch, begin, end);
   };
+  GroupedOptions options = config_.grouped_options();
+  StepDebug debug;
+  if (config_.log.debug) options.observe = [&](const Treatment& t) { debug.note(t); };
   try {
-    return begin_clipped_gradient(parameters_, groups, loss, rule_, clip_state_,
-                                  config_.grouped_options());
+    PendingStep step =
+        begin_clipped_gradient(parameters_, groups, loss, rule_, clip_state_, options);
+    if (config_.log.debug) progress_->line(debug.line(step_ + 1, batch, groups, options.tau));
+    return step;
   } catch (const RunError& error) {
     throw RunError(fmt::format("step {}: {}", step_ + 1, error.what()));
   }

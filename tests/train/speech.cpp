@@ -88,6 +88,16 @@ TEST_F(SpeechRun, TrainsEvaluatesAndTranscribes) {
   EXPECT_HAS(heard.out, "\"file\":\"b.wav\"");
 }
 
+TEST_F(SpeechRun, SaysWhatEveryStepIsLike) {
+  const Ended ended = run(tones(
+      {"run.dir=r", "clip.rule=min", "clip.micro_batch=2", "log.debug=true", "train.steps=2"}));
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  for (const char* part : {"step 1: inputs [8, ", "step 2: inputs [8, ", " % of them padding; ",
+                           "4 micro-batches, tau 32: "}) {
+    EXPECT_HAS(ended.err, part);
+  }
+}
+
 TEST_F(SpeechRun, AFileThatIsNoSoundIsNamedAndTheOthersAreDone) {
   train({"run.dir=r"});
   write_wav("good.wav", 16000);
