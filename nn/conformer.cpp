@@ -41,6 +41,10 @@ ConformerConfig checked(const ConformerConfig& c) {
         "model.conv_norm: \"layer\" or \"group\"; got \"{}\"", c.conv_norm);
   check(c.positions == "sinusoidal" || c.positions == "none",
         "model.positions: \"sinusoidal\" or \"none\"; got \"{}\"", c.positions);
+  check(c.intermediate >= 0 && c.intermediate < 1, "model.intermediate: must be in [0, 1); got {}",
+        c.intermediate);
+  check(c.intermediate == 0 || c.depth >= 2,
+        "model.intermediate: {} needs model.depth of at least 2; got {}", c.intermediate, c.depth);
   check(c.subsampling >= 0, "model.subsampling: must not be negative; got {}", c.subsampling);
   return c;
 }
@@ -196,6 +200,15 @@ Tensor Conformer::positions(int64_t frames, const Var& x) const {
 }
 
 Var Conformer::forward(const Var& x, const Tensor& lengths) const {
+  return run(x, lengths, false).last;
+}
+
+Conformer::Logits Conformer::forward_with_middle(const Var& x, const Tensor& lengths) const {
+  check(layers_.size() >= 2, "conformer: one layer has no middle");
+  return run(x, lengths, true);
+}
+
+Conformer::Logits Conformer::run(const Var& x, const Tensor& lengths, bool middle) const {
   check(x.value().rank() == 3 && x.dim(2) == config_.features && x.dim(1) >= shortest,
         "conformer: frames must be [B, T, {}] with T at least {}; got {}", config_.features,
         shortest, to_string(x.shape()));
@@ -208,8 +221,13 @@ Var Conformer::forward(const Var& x, const Tensor& lengths) const {
     h = add_constant(h, positions(h.dim(1), h));
   }
   h = dropout(h, config_.dropout);
-  for (const auto& layer : layers_) h = layer->forward(h, left);
-  return head_.forward(h);  // [B, T', classes]
+  Logits logits;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    h = layers_[i]->forward(h, left);
+    if (middle && i + 1 == layers_.size() / 2) logits.middle = head_.forward(h);
+  }
+  logits.last = head_.forward(h);  // [B, T', classes]
+  return logits;
 }
 
 void Conformer::collect(const std::string& prefix, Parameters& into) {

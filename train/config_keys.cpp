@@ -82,6 +82,8 @@ std::vector<Key> model_keys() {
        "conformer: what is added to tell frames apart"},
       {"model.subsampling", FIELD(model.conformer.subsampling), at_least(0),
        "conformer: channels of the two convolutions that keep every fourth frame; 0: model.dim"},
+      {"model.intermediate", FIELD(model.conformer.intermediate), share_below_one(),
+       "conformer: share of the training loss that is CTC of its middle layer; 0: none"},
   };
 }
 

@@ -147,11 +147,20 @@ Device compute_device(const Config& config) {
   return cuda ? Device::cuda() : Device::cpu();
 }
 
-Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs,
-              const Tensor& lengths) {
+namespace {
+
+/// What a model reads, in config.precision.
+Var input_of(const Config& config, Tape& tape, const Tensor& inputs) {
   const DType dtype = config.precision == "bf16" ? DType::bfloat16 : DType::float32;
   const bool tokens = inputs.dtype() == DType::int64;
-  const Var x = tape.input(tokens ? inputs : inputs.to(dtype));
+  return tape.input(tokens ? inputs : inputs.to(dtype));
+}
+
+}  // namespace
+
+Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs,
+              const Tensor& lengths) {
+  const Var x = input_of(config, tape, inputs);
   const Tensor ends = lengths.defined() ? lengths.to(x.device()) : lengths;
   return convert(model.forward(x, ends), DType::float32);
 }
@@ -164,15 +173,41 @@ Tensor output_lengths(const nn::Model& model, const Tensor& lengths) {
   return outputs;
 }
 
+namespace {
+
+/// CTC of a batch on the model's device; of the last layer alone where the tape only evaluates.
+Var transcript_losses(const nn::Model& model, const Config& config, Tape& tape,
+                      const Batch& batch) {
+  const Device device = batch.inputs.device();
+  const Tensor frames = output_lengths(model, batch.lengths).to(device);
+  const auto ctc = [&](const Var& logits) {
+    return ctc_loss(convert(logits, DType::float32), frames, batch.targets, batch.target_lengths);
+  };
+  const Var x = input_of(config, tape, batch.inputs);
+  const Tensor ends = batch.lengths.to(device);
+  const double share = tape.recording() ? config.model.conformer.intermediate : 0;
+  if (share == 0) return ctc(model.forward(x, ends));
+  const auto [last, middle] =
+      dynamic_cast<const nn::Conformer&>(model).forward_with_middle(x, ends);
+  return add(scale(ctc(last), 1 - share), scale(ctc(middle), share));
+}
+
+}  // namespace
+
 Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Batch& batch,
               int64_t begin, int64_t end) {
   const auto part = [&](const Tensor& t) { return t.defined() ? t.slice(begin, end) : t; };
-  const Tensor lengths = part(batch.lengths);
-  const Var logits = logits_of(model, config, tape, part(batch.inputs), lengths);
   if (batch.targets.defined()) {
-    return ctc_loss(logits, output_lengths(model, lengths).to(logits.device()), part(batch.targets),
-                    part(batch.target_lengths));
+    return transcript_losses(model, config, tape,
+                             {.inputs = part(batch.inputs),
+                              .labels = {},
+                              .ids = {},
+                              .marked = {},
+                              .lengths = part(batch.lengths),
+                              .targets = part(batch.targets),
+                              .target_lengths = part(batch.target_lengths)});
   }
+  const Var logits = logits_of(model, config, tape, part(batch.inputs), part(batch.lengths));
   return cross_entropy(logits, part(batch.labels),
                        tape.recording() ? config.train.label_smoothing : 0);
 }

@@ -75,7 +75,8 @@ Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Te
 Tensor output_lengths(const nn::Model& model, const Tensor& lengths);
 
 /// The losses [n] of the examples [begin, end) of a batch on the model's device: CTC of those that
-/// have a transcript, otherwise cross-entropy.
+/// have a transcript, otherwise cross-entropy. On a tape that records, with label smoothing and, of
+/// a conformer, the share of its middle layer.
 Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Batch& batch,
               int64_t begin, int64_t end);
 
