@@ -170,7 +170,7 @@ Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Ba
   const Tensor lengths = part(batch.lengths);
   const Var logits = logits_of(model, config, tape, part(batch.inputs), lengths);
   if (batch.targets.defined()) {
-    return ctc_loss(logits, output_lengths(model, lengths).to(logits.device()), part(batch.targets),
+    return ctc_loss(logits, output_lengths(model, lengths), part(batch.targets),
                     part(batch.target_lengths));
   }
   return cross_entropy(logits, part(batch.labels),
