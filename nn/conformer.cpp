@@ -1,7 +1,8 @@
 #include "nn/conformer.h"
 
-#include <algorithm>
 #include <cmath>
+
+#include "kernels/mask_tokens.h"
 
 namespace minnow::nn {
 namespace {
@@ -11,7 +12,7 @@ constexpr int64_t window = 3, stride = 2;                     // of a subsamplin
 constexpr int64_t shortest = window + stride * (window - 1);  // frames that make one output
 
 int64_t halved(int64_t frames) {
-  return frames < window ? 0 : (frames - window) / stride + 1;
+  return window_count(frames, window, stride);
 }
 
 Tensor quartered(const Tensor& lengths) {
@@ -47,10 +48,6 @@ ConformerConfig checked(const ConformerConfig& c) {
         "model.intermediate: {} needs model.depth of at least 2; got {}", c.intermediate, c.depth);
   check(c.subsampling >= 0, "model.subsampling: must not be negative; got {}", c.subsampling);
   return c;
-}
-
-int64_t hidden_of(const ConformerConfig& c) {
-  return std::max<int64_t>(1, std::lround(static_cast<double>(c.dim) * c.ffn_ratio));
 }
 
 }  // namespace
@@ -143,11 +140,11 @@ void ConformerConvolution::collect(const std::string& prefix, Parameters& into) 
 }
 
 ConformerLayer::ConformerLayer(const ConformerConfig& config, Init& init)
-    : ffn1_(config.dim, hidden_of(config), config.dropout, init),
+    : ffn1_(config.dim, hidden_width(config.dim, config.ffn_ratio), config.dropout, init),
       self_attn_layer_norm_(config.dim, init, norm_eps),
       self_attn_(config.dim, config.heads, init),
       conv_module_(config, init),
-      ffn2_(config.dim, hidden_of(config), config.dropout, init),
+      ffn2_(config.dim, hidden_width(config.dim, config.ffn_ratio), config.dropout, init),
       final_layer_norm_(config.dim, init, norm_eps),
       dropout_(config.dropout) {}
 
@@ -212,8 +209,8 @@ Conformer::Logits Conformer::run(const Var& x, const Tensor& lengths, bool middl
   check(x.value().rank() == 3 && x.dim(2) == config_.features && x.dim(1) >= shortest,
         "conformer: frames must be [B, T, {}] with T at least {}; got {}", config_.features,
         shortest, to_string(x.shape()));
+  Var h = subsample_.forward(masked(x, lengths));  // [B, T', D], once the lengths are checked
   const Tensor left = lengths.defined() ? quartered(lengths) : Tensor();
-  Var h = subsample_.forward(masked(x, lengths));  // [B, T', D]
   if (config_.positions == "sinusoidal") {
     // As in Vaswani et al., "Attention is all you need": what comes in is made as large as they
     // are.

@@ -6,6 +6,7 @@
 
 namespace minnow::nn {
 
+/// What Conformer is made of; its constructor throws Error, naming the key, for what does not fit.
 struct ConformerConfig {
   int64_t features = 80;  ///< F of an input frame
   int64_t classes = 32;   ///< of an output frame; class 0 is the blank

@@ -179,7 +179,7 @@ namespace {
 Var transcript_losses(const nn::Model& model, const Config& config, Tape& tape,
                       const Batch& batch) {
   const Device device = batch.inputs.device();
-  const Tensor frames = output_lengths(model, batch.lengths).to(device);
+  const Tensor frames = output_lengths(model, batch.lengths);
   const auto ctc = [&](const Var& logits) {
     return ctc_loss(convert(logits, DType::float32), frames, batch.targets, batch.target_lengths);
   };

@@ -243,9 +243,9 @@ void Trainer::record(Unread& step, double loss, const GroupNorms& seen) {
     log_->write(line);
   }
   if (seen.nonfinite > 0) {
-    progress_->line(fmt::format("step {}: {} of {} micro-batches have no finite gradient; {}",
-                                place.step, seen.nonfinite, groups.groups(),
-                                seen.skipped ? "step skipped" : "left out"));
+    progress_->line(fmt::format(
+        "step {}: {} of {} micro-batches have no finite loss and gradient; {}", place.step,
+        seen.nonfinite, groups.groups(), seen.skipped ? "step skipped" : "left out"));
   }
   progress_->update(place.step, place.epoch, loss, lr, rate_);
 }
