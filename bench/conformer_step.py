@@ -68,7 +68,7 @@ def torch_step(a):
 
 def our_steps(a):
     """By name; every step also adds to `memory` what it took."""
-    command = [a.program, str(a.channels), str(a.shortest), str(a.longest)]
+    command = [a.program, "serve", str(a.channels), str(a.shortest), str(a.longest)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(a.threads)}
     program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     memory = {}
