@@ -7,6 +7,7 @@
 
 #include "data/characters.h"
 #include "data/parallel.h"
+#include "data/transcript_pieces.h"
 #include "kernels/random.h"
 
 namespace minnow {
@@ -25,10 +26,13 @@ uint64_t key_of(int64_t number) {
   return static_cast<uint64_t>(number);
 }
 
-std::vector<std::string> texts_of(const std::vector<Recording>& recordings) {
+/// That of the transcripts.
+std::unique_ptr<Vocabulary> vocabulary_of(const std::vector<Recording>& recordings,
+                                          const SpeechOptions& options) {
   std::vector<std::string> texts;
   for (const Recording& recording : recordings) texts.push_back(recording.text);
-  return texts;
+  if (options.tokens == "characters") return std::make_unique<Characters>(texts);
+  return std::make_unique<TranscriptPieces>(texts, options.pieces);
 }
 
 }  // namespace
@@ -38,6 +42,8 @@ void check_options(const SpeechOptions& options) {
         "speech: rate must be 1000 to 192000; got {}", options.rate);
   check(options.normalise == "utterance" || options.normalise == "none",
         "speech: normalise must be utterance or none; got {}", options.normalise);
+  check(options.tokens == "characters" || options.tokens == "pieces",
+        "speech: tokens must be characters or pieces; got {}", options.tokens);
   check(options.most_seconds > 0, "speech: most_seconds must be positive; got {}",
         options.most_seconds);
   check(!options.speeds.empty(), "speech: speeds must name at least one; 1 is unchanged");
@@ -94,7 +100,7 @@ Speech::Speech(const std::string& layout, const std::string& path, Split split,
     const auto domain = std::find(domains_.begin(), domains_.end(), recording.domain);
     items_.push_back({.recording = recording, .domain = domain - domains_.begin()});
   }
-  inspect(characters);
+  inspect(*vocabulary);
   decode_all();
   check(!items_.empty(), "{}: none of the {} recordings of {} can be used; first: {}", layout,
         all.size(), path, warnings_.front());
@@ -121,7 +127,7 @@ void Speech::leave_out(const std::vector<std::string>& reasons) {
 }
 
 /// Transcripts and the headers of files.
-void Speech::inspect(const Characters& characters) {
+void Speech::inspect(const Vocabulary& vocabulary) {
   std::vector<std::string> reasons(items_.size());
   std::vector<std::string> unknown(items_.size());
   parallel_for(size(), options_.threads, [&](int64_t i) {
@@ -129,7 +135,7 @@ void Speech::inspect(const Characters& characters) {
     Item& item = items_[place];
     const std::string name = item.recording.path.string();
     try {
-      item.target = characters.encode(item.recording.text, unknown[place]);
+      item.target = vocabulary.encode(item.recording.text, unknown[place]);
     } catch (const Error& failure) {
       reasons[place] = fmt::format("{}: its transcript {}", name, failure.what());
       return;

@@ -12,6 +12,8 @@
 #include "data/feature_cache.h"
 #include "data/log_mel.h"
 #include "data/recordings.h"
+#include "data/vocabulary.h"
+#include "data/word_pieces.h"
 
 namespace minnow {
 
@@ -22,6 +24,9 @@ struct SpeechOptions {
   std::string normalise =
       "utterance";           ///< every bin over the frames, see normalise_bins; or "none"
   double most_seconds = 30;  ///< longer recordings are left out
+  /// What transcripts are made of: "characters" or "pieces", of words, learnt as the options say.
+  std::string tokens = "characters";
+  WordPiecesOptions pieces = {};
 
   bool augment = false;  ///< change the train split in each epoch, by all that follows up to `seed`
   std::vector<double> speeds{0.9, 1.0, 1.1};  ///< one of them is drawn; each of 0.8 .. 1.25
@@ -53,13 +58,14 @@ Tensor masked_features(const Tensor& features, const SpeechOptions& options, int
                        int64_t id);
 
 /// Recordings of speech as sequences of log-mel features [T, bins] float32 with the letters of
-/// their transcripts as targets, see Characters; the vocabulary is that of the train split. Files
+/// their transcripts as targets, see Characters, or their word pieces, see TranscriptPieces; the
+/// vocabulary is that of the train split. Files
 /// are decoded when they are asked for, by whoever asks; features are kept as far as the cache
 /// reaches.
 ///
 /// Left out and named in warnings() are recordings whose file is missing, unreadable or too long,
 /// whose transcript is empty or no UTF-8, and those too short for it: CTC behind a fourfold
-/// subsampling needs a frame a letter and one between equal letters. When the data set fits into
+/// subsampling needs a frame a token and one between equal tokens. When the data set fits into
 /// cache_bytes, the constructor decodes all of it and so finds every damaged file. Otherwise it
 /// reads only headers; in place of a file that turns out damaged, get() gives the next one that is
 /// not, and warnings() names it from then on.
@@ -93,7 +99,7 @@ class Speech : public Dataset {
 
   const Item& at(int64_t i) const { return items_[static_cast<size_t>(i)]; }
   void add_domains(const std::vector<Recording>& recordings);
-  void inspect(const class Characters& characters);
+  void inspect(const Vocabulary& vocabulary);
   void inspect(Item& item) const;
   void decode_all();
   void leave_out(const std::vector<std::string>& reasons);

@@ -182,6 +182,29 @@ TEST(Speech, LettersThatTheVocabularyLacks) {
   EXPECT_TRUE(warns(test, {"odd.wav", "\"é-x\""}));
 }
 
+/// The splits have the same pieces; CTC needs frames for these, not for letters.
+TEST(Speech, WordPieces) {
+  Corpus corpus;
+  fill(corpus);
+  // 18 frames leave 3 after the subsampling: enough for two pieces, too few for four letters.
+  corpus.add("train", "short.wav", "bcc bcc", tone(0.195, 300));
+  SpeechOptions options{.pieces = {.vocabulary = 11}};
+  EXPECT_TRUE(warns(corpus.open(Split::train, options), {"short.wav", "leaves 3"}));
+  options.tokens = "pieces";
+  const Speech train = corpus.open(Split::train, options), test = corpus.open(Split::test, options);
+  EXPECT_EQ(train.size(), 13);
+  EXPECT_EQ(train.classes().size(), 10u);
+  EXPECT_EQ(test.classes(), train.classes());
+  for (const Speech* set : {&train, &test}) {
+    for (int64_t i = 0; i < set->size(); ++i) {
+      std::string text;
+      for (int64_t token : set->get(i, 0).target) text += set->classes()[token];
+      for (size_t at; (at = text.find("\u2581")) != std::string::npos;) text.replace(at, 3, " ");
+      EXPECT_EQ(text, set == &test ? " abc" : i == 12 ? " bcc bcc" : i % 2 == 0 ? " ab a" : " bcc");
+    }
+  }
+}
+
 /// At 8 kHz in the file, at 16 kHz in the features, and the other way round.
 TEST(Speech, OtherRatesAreResampled) {
   Corpus corpus;
@@ -348,6 +371,7 @@ TEST(Speech, Errors) {
   refused({.bins = 500}, {"500 bins"});
   refused({.preemphasis = 2}, {"preemphasis", "2"});
   refused({.normalise = "global"}, {"normalise", "utterance or none", "global"});
+  refused({.tokens = "words"}, {"tokens", "characters or pieces", "words"});
   refused({.most_seconds = 0}, {"most_seconds"});
   refused({.speeds = {}}, {"speeds"});
   refused({.speeds = {1, 2}}, {"speeds", "0.8 to 1.25", "2"});
