@@ -87,11 +87,15 @@ Speech::Speech(const std::string& layout, const std::string& path, Split split,
     : split_(split),
       options_(std::move(options)),
       augment_(split == Split::train && options_.augment),
-      cache_(options_.cache_bytes) {
+      cache_(options_.cache_bytes),
+      folder_(options_.cache_dir, [this](std::string problem) {
+        const std::lock_guard lock(mutex_);
+        warnings_.push_back(std::move(problem));
+      }) {
   check_options(options_);
   const std::vector<Recording> train = list_recordings(layout, path, Split::train);
-  const Characters characters(texts_of(train));
-  classes_ = characters.tokens();
+  const std::unique_ptr<Vocabulary> vocabulary = vocabulary_of(train, options_);
+  classes_ = vocabulary->tokens();
   add_domains(train);
   const std::vector<Recording> all =
       split == Split::train ? train : list_recordings(layout, path, split);
@@ -208,17 +212,33 @@ Tensor Speech::decode(const Item& item, double speed) const {
   Audio audio = read_audio(item.recording.path, options_.most_seconds);
   if (audio.rate != options_.rate) audio = resample(audio, options_.rate);
   if (speed != 1) audio = change_speed(audio, speed);
-  if (split_ == Split::test && std::isfinite(options_.noise_db)) {
+  if (has_noise()) {
     add_noise(audio, options_.noise_db,
               {options_.data_seed, stream::synthesise, 0, key_of(item.recording.id)});
   }
   return speech_features(audio, options_);
 }
 
-/// The same, from the cache where it is there.
+/// All that the features depend on but the content of the file.
+std::string Speech::description(const Item& item, double speed) const {
+  std::string text =
+      fmt::format("{} rate {} bins {} preemphasis {} normalise {} speed {}",
+                  std::filesystem::absolute(item.recording.path).lexically_normal().string(),
+                  options_.rate, options_.bins, options_.preemphasis, options_.normalise, speed);
+  if (has_noise()) {
+    text +=
+        fmt::format(" noise {} {} {}", options_.noise_db, options_.data_seed, item.recording.id);
+  }
+  return text;
+}
+
+/// The same, from a cache where it is there.
 Tensor Speech::features(int64_t i, double speed) const {
   const Item& item = at(i);
-  return cache_.get({item.recording.id, speed}, [&] { return decode(item, speed); });
+  const auto make = [&] { return decode(item, speed); };
+  return cache_.get({item.recording.id, speed}, [&] {
+    return folder_.get(item.recording.path, description(item, speed), make);
+  });
 }
 
 std::vector<std::string> Speech::warnings() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include "data/audio.h"
 #include "data/dataset.h"
 #include "data/feature_cache.h"
+#include "data/feature_folder.h"
 #include "data/log_mel.h"
 #include "data/recordings.h"
 #include "data/vocabulary.h"
@@ -40,6 +42,7 @@ struct SpeechOptions {
   uint64_t data_seed = 0;  ///< of what no epoch changes: that noise, and what is sped up
 
   int64_t cache_bytes = int64_t{1} << 30;  ///< keep features in memory up to this size
+  std::string cache_dir = {};              ///< keep them in this folder, too; empty: in none
   int64_t threads = 0;                     ///< to open the files; 0 = one per processor
 };
 
@@ -59,9 +62,8 @@ Tensor masked_features(const Tensor& features, const SpeechOptions& options, int
 
 /// Recordings of speech as sequences of log-mel features [T, bins] float32 with the letters of
 /// their transcripts as targets, see Characters, or their word pieces, see TranscriptPieces; the
-/// vocabulary is that of the train split. Files
-/// are decoded when they are asked for, by whoever asks; features are kept as far as the cache
-/// reaches.
+/// vocabulary is that of the train split. Files are decoded when they are asked for, by whoever
+/// asks; features are kept as far as the cache reaches, and in a folder, if one is named.
 ///
 /// Left out and named in warnings() are recordings whose file is missing, unreadable or too long,
 /// whose transcript is empty or no UTF-8, and those too short for it: CTC behind a fourfold
@@ -104,8 +106,10 @@ class Speech : public Dataset {
   void decode_all();
   void leave_out(const std::vector<std::string>& reasons);
   bool fits(const Item& item, double speed) const;
+  bool has_noise() const { return split_ == Split::test && std::isfinite(options_.noise_db); }
   double speed_of(const Item& item, int64_t epoch) const;
   Tensor decode(const Item& item, double speed) const;
+  std::string description(const Item& item, double speed) const;
   Tensor features(int64_t i, double speed) const;
 
   Split split_;
@@ -114,6 +118,7 @@ class Speech : public Dataset {
   std::vector<std::string> classes_, domains_;
   std::vector<Item> items_;
   mutable FeatureCache cache_;
+  mutable FeatureFolder folder_;
   mutable std::mutex mutex_;  // guards what get() may add to, the next two
   mutable std::vector<std::string> warnings_;
   mutable std::set<int64_t> damaged_;  // examples

@@ -118,6 +118,8 @@ std::vector<Key> data_keys() {
       {"data.std", FIELD(data.std), above(0), "likewise, their standard deviation"},
       {"data.cache", FIELD(data.cache), up_to(kMostMiB),
        "imagefolder: MiB of decoded pictures to keep"},
+      {"data.cache_dir", FIELD(data.set.speech.cache_dir), any(),
+       "recordings: folder that keeps their features for other runs; empty: none"},
       {"data.train_size", FIELD(data.set.train_size), at_least(1), "shapes: training pictures"},
       {"data.test_size", FIELD(data.set.test_size), at_least(1), "shapes: test pictures"},
       {"data.domains", FIELD(data.set.reviews.domains), any(),

@@ -18,7 +18,7 @@ const std::string notes_key = "minnow.data";
 /// Whether a change of the key would make the rest of a run belong to another run. How fast the
 /// data come is free.
 bool is_fixed(const std::string& key) {
-  if (key == "data.workers" || key == "data.cache") return false;
+  if (key == "data.workers" || key == "data.cache" || key == "data.cache_dir") return false;
   return key == "seed" || key == "train.batch" || key == "optim.name" || key == "optim.freeze" ||
          key.starts_with("model.") || key.starts_with("data.");
 }

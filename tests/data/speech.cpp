@@ -333,6 +333,56 @@ TEST(Speech, WorkersChangeNothing) {
   }
 }
 
+/// Kept for another one with the same options; whatever else changes features is told apart.
+TEST(Speech, FeaturesAreKeptInAFolder) {
+  Corpus corpus;
+  fill(corpus);
+  TemporaryFolder folder;
+  const auto kept = [&] {
+    int64_t files = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
+      files += entry.is_regular_file();
+    return files;
+  };
+  const SpeechOptions plain{.bins = 20, .cache_bytes = 0};
+  int64_t expected = 0;
+  const auto expect_same = [&](const SpeechOptions& options, Split split, int64_t more) {
+    SpeechOptions keeping = options;
+    keeping.cache_dir = folder.string();
+    const Speech without = corpus.open(split, options);
+    for (int round : {0, 1}) {
+      const Speech set = corpus.open(split, keeping);
+      for (int64_t i = 0; i < set.size(); ++i) {
+        EXPECT_EQ(bytes_of(set.get(i, 3).input), bytes_of(without.get(i, 3).input)) << round;
+      }
+      EXPECT_TRUE(set.warnings().empty());
+      if (round == 0) expected += more;
+      EXPECT_EQ(kept(), expected);
+    }
+  };
+  const auto with = [&](auto change) {
+    SpeechOptions options = plain;
+    change(options);
+    return options;
+  };
+  expect_same(plain, Split::train, 12);
+  expect_same(plain, Split::test, 3);
+  expect_same(with([](auto& o) { o.rate = 8000; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.bins = 21; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.preemphasis = 0.5; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.normalise = "none"; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.noise_db = 10; }), Split::test, 3);
+  expect_same(with([](auto& o) { o.noise_db = 10, o.data_seed = 1; }), Split::test, 3);
+  expect_same(with([](auto& o) { o.noise_db = 10; }), Split::train, 0);
+  expect_same(with([](auto& o) { o.fast_share = 1; }), Split::train, 12);
+  // Of each epoch's speeds; the masks come later.
+  expect_same(with([](auto& o) { o.augment = true, o.speeds = {1}; }), Split::train, 0);
+  expect_same(with([](auto& o) { o.augment = true, o.speeds = {0.9}; }), Split::train, 12);
+  // A recording that changes.
+  corpus.add("extra", "3.wav", "bcc", tone(0.9, 900));
+  expect_same(plain, Split::train, 0);
+}
+
 /// 200 recordings at 0.3: 60, with a standard deviation of 6.5; five of them.
 TEST(Speech, FastDraggers) {
   Corpus corpus;
