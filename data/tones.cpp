@@ -30,6 +30,8 @@ Tones::Tones(Split split, int64_t count, SpeechOptions options)
   check(count > 0 && count < kFirstTestId, "tones: the number of sounds must be positive; got {}",
         count);
   check_options(options_);
+  check(options_.tokens == "characters", "tones: the tokens are characters; got {}",
+        options_.tokens);
   check(options_.rate >= 8000, "tones: the rate must be at least 8000; got {}", options_.rate);
 }
 

@@ -121,6 +121,8 @@ std::vector<Key> data_keys() {
       {"data.std", FIELD(data.std), above(0), "likewise, their standard deviation"},
       {"data.cache", FIELD(data.cache), up_to(kMostMiB),
        "imagefolder: MiB of decoded pictures to keep"},
+      {"data.cache_dir", FIELD(data.set.speech.cache_dir), any(),
+       "recordings: folder that keeps their features for other runs; empty: none"},
       {"data.train_size", FIELD(data.set.train_size), at_least(1), "shapes: training pictures"},
       {"data.test_size", FIELD(data.set.test_size), at_least(1), "shapes: test pictures"},
       {"data.domains", FIELD(data.set.reviews.domains), any(),
@@ -130,9 +132,9 @@ std::vector<Key> data_keys() {
       {"data.imbalance", FIELD(data.set.reviews.imbalance), above(0),
        "reviews: training examples of the first domain / of the last; geometric between them"},
       {"data.vocabulary", FIELD(data.set.reviews.vocabulary), between(3, 1 << 20),
-       "reviews: word pieces to learn"},
+       "reviews, tokens=pieces: word pieces to learn"},
       {"data.pieces", FIELD(data.set.reviews.pieces), one_of({"bpe", "unigram"}),
-       "reviews: how they are learnt"},
+       "reviews, tokens=pieces: how they are learnt"},
       {"data.max_tokens", FIELD(data.set.reviews.max_tokens), at_least(1),
        "reviews: word pieces after which a longer text ends"},
       {"data.seed", FIELD(data.set.seed), any(), "of the pictures of shapes, and of the draggers"},
@@ -148,6 +150,8 @@ std::vector<Key> data_keys() {
 
 std::vector<Key> speech_keys() {
   return {
+      {"data.tokens", FIELD(data.set.speech.tokens), one_of({"characters", "pieces"}),
+       "speech: what a recogniser spells with: letters, or data.vocabulary pieces of words"},
       {"data.rate", FIELD(data.set.speech.rate), between(4000, 192000),
        "speech: samples a second; other recordings are resampled"},
       {"data.bins", FIELD(data.set.speech.bins), between(1, 1024),

@@ -2,10 +2,13 @@
 
 #include <omp.h>
 
+#include <algorithm>
+
 #include "data/wrappers.h"
 #include "engine/ops.h"
 #include "kernels/gemm.h"
 #include "train/checkpoint.h"
+#include "train/run_folder.h"
 
 namespace minnow {
 
@@ -111,6 +114,7 @@ std::unique_ptr<nn::Model> make_model(const Config& config, const DataNotes& not
 void load_model(nn::Model& model, const std::string& path, const Dataset& dataset, bool raw) {
   const SafetensorsFile file = load_weights(path, raw);
   check_classes(model.parameters(), file, path, dataset);
+  if (const auto notes = notes_in(path)) check_tokens(*notes, dataset, path);
   load_parameters(model.parameters(), file, path);
 }
 
@@ -122,6 +126,19 @@ void check_classes(const Parameters& parameters, const SafetensorsFile& file,
   check(bias == nullptr || bias->rank() != 1 || bias->dim(0) == classes,
         "{}: its weights tell {} classes apart, but the data have {}{}", path,
         bias == nullptr ? 0 : bias->numel(), classes, hint);
+}
+
+void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where) {
+  if (!dataset.transcribed()) return;
+  const auto &known = notes.classes, &now = dataset.classes();
+  const auto [a, b] = std::mismatch(known.begin(), known.end(), now.begin(), now.end());
+  const auto name = [](const auto& at, const auto& all) {
+    return at == all.end() ? "none" : "\"" + *at + "\"";
+  };
+  check(a == known.end() && b == now.end(),
+        "{}: its tokens are not those of the data, whose training transcripts must have changed: "
+        "token {} is {} there and {} here",
+        where, a - known.begin(), name(a, known), name(b, now));
 }
 
 std::string why_not_cuda(const Config& config) {

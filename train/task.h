@@ -60,6 +60,11 @@ void load_model(nn::Model& model, const std::string& path, const Dataset& datase
 void check_classes(const Parameters& parameters, const SafetensorsFile& file,
                    const std::string& path, const Dataset& dataset, const std::string& hint = "");
 
+/// Error unless the transcripts of the data are made of the tokens that `notes`, of weights, tell,
+/// in the same order: those of word pieces hang on every training transcript. The message begins
+/// with `where`.
+void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where);
+
 /// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says
 /// why where config.device or config.precision can't be had. Also switches TF32 on or off.
 Device compute_device(const Config& config);

@@ -80,6 +80,9 @@ void Trainer::load_start(const std::optional<Checkpoint>& from) {
     begin_average();  // of the weights that training starts from
     return;
   }
+  if (const auto told = from->extra.find(kNotesKey); told != from->extra.end()) {
+    check_tokens(notes_from(told->second, "the checkpoint's notes"), *train_, "the checkpoint");
+  }
   load_parameters(parameters_, {from->parameters, {}}, "the checkpoint");
   optimizer_->load_state(from->optimizer);
   begin_average();
