@@ -143,8 +143,8 @@ Var cross_entropy(const Var& logits, const Tensor& targets, double smoothing = 0
 /// Connectionist temporal classification: logits [B, T, V], class 0 the blank, of which the first
 /// lengths[b] frames count; targets [B, U] int64 in [1, V), of which the first target_lengths[b]
 /// count -> losses [B]: -log of the probability of all alignments. Where there is none, because the
-/// target does not fit into the frames, the loss is infinite and its gradient NaN, so that the
-/// micro-batch is left out.
+/// target does not fit into the frames, the loss is infinite and its gradient NaN, or nothing where
+/// there are no frames; the micro-batch is left out (OnNonfinite).
 Var ctc_loss(const Var& logits, const Tensor& lengths, const Tensor& targets,
              const Tensor& target_lengths);
 

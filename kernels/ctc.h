@@ -40,9 +40,9 @@ namespace minnow::cpu {
 ///
 /// Where no alignment has a probability above 0, most often because the labels and a blank between
 /// each pair of equal ones need more frames than there are, the loss is infinite and its gradient
-/// NaN; a NaN among its logits makes an example's loss and gradient NaN, and so does a length or a
-/// label outside of its range, [0, frames], [0, labels] and [1, classes). None of that touches
-/// another example.
+/// NaN in the frames that there are; a NaN among its logits makes an example's loss and gradient
+/// NaN, and so does a length or a label outside of its range, [0, frames], [0, labels] and [1,
+/// classes). None of that touches another example.
 ///
 /// Of the float32 pass only the softmax is in float32. Log-probabilities are sums in float64: some
 /// 16 roundings a frame of numbers up to the loss, 16 lengths[b] losses[b] 2^-53 in all, which is

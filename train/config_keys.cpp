@@ -238,7 +238,7 @@ std::vector<Key> clip_keys() {
        "quantile: share of the norms below the threshold"},
       {"clip.gamma", FIELD(clip.gamma), above(0), "automatic: added to the norm"},
       {"clip.on_nonfinite", FIELD(clip.on_nonfinite), one_of({"skip", "drop", "error"}),
-       "an infinite gradient skips the step, drops its micro-batch, or ends the run"},
+       "an infinite loss or gradient skips the step, drops its micro-batch, or ends the run"},
       {"clip.strategy", FIELD(clip.strategy),
        one_of({"automatic", "instantiate", "norm_only", "loop"}),
        "how micro-batch gradients are computed; the result is the same"},

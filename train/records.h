@@ -10,8 +10,8 @@
 
 namespace minnow {
 
-/// The mean loss of the examples whose micro-batch has a finite gradient; NaN where there is none.
-/// losses [B] float32 on the host, norms one number a group.
+/// The mean loss of the examples whose micro-batch is finite, loss and gradient; NaN where there is
+/// none. losses [B] float32 on the host, norms one number a group.
 double finite_loss(const Tensor& losses, const std::vector<double>& norms, const Grouping& groups);
 
 /// Where a run is.
