@@ -7,6 +7,7 @@ Needs scipy.
     samples   values, mean, sd (n - 1), half_width of the 95 % t interval
     pairs     a, b, difference, half_width, t, p: the paired t-test
     beta      a, b, x, value: I_x(a, b)
+    trimmed   values, share of the largest left out, mean, error: the trimmed mean and its standard error
     student   t, degrees, two_sided: P(|T| > t);  confidence, degrees, quantile
 """
 
@@ -32,6 +33,13 @@ def pair(a, b):
             "p": test.pvalue}
 
 
+def trimmed(values, share):
+    # n times the share is whole, as scipy rounds the number left out down but not the share; and it fails for a 0.
+    limits = (1e-16, max(share, 1e-16))
+    return {"values": values, "share": share, "mean": stats.mstats.trimmed_mean(values, limits),
+            "error": stats.mstats.trimmed_stde(values, limits)}
+
+
 def main(folder):
     rng = random.Random(0)
     draws = [[rng.gauss(3, 2) for _ in range(n)] for n in (2, 3, 5, 12, 40)]
@@ -39,6 +47,8 @@ def main(folder):
     golden = {
         "samples": [sample(draw) for draw in draws],
         "pairs": [pair(a, b) for a, b in zip(draws, shifted)],
+        "trimmed": [trimmed([rng.lognormvariate(0, 1) for _ in range(n)], share)
+                    for n, share in ((20, 0.1), (20, 0.0), (100, 0.1), (12, 0.25))],
         "beta": [{"a": a, "b": b, "x": x, "value": special.betainc(a, b, x)}
                  for a in (0.5, 1, 3.7, 60) for b in (0.5, 2, 25) for x in (1e-6, 0.05, 0.4, 0.7, 0.999)],
         "student": [{"t": t, "degrees": n, "two_sided": 2 * stats.t.sf(t, n)}

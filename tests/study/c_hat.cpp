@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 
+#include "engine/files.h"
 #include "tests/expect_error.h"
+#include "tests/paths.h"
 #include "tests/train/program.h"
 
 namespace minnow::study {
@@ -20,12 +23,33 @@ TEST(CHat, MeansAreTrimmed) {
   norms[0] = 1e6;
   norms[1] = 1e5;
   const NormMean trimmed = mean_norm(norms, 0.1);
-  EXPECT_EQ(trimmed.mean, 9.5);                           // of 1 .. 18
-  EXPECT_DOUBLE_EQ(trimmed.error, std::sqrt(28.5 / 18));  // their variance is 18 * 19 / 12
+  EXPECT_EQ(trimmed.mean, 9.5);  // of 1 .. 18
   EXPECT_EQ(mean_norm(norms, 0).mean, (171 + 1e6 + 1e5) / 20);
   const std::vector<double> three{1, 2, 6};
   EXPECT_EQ(mean_norm(three, 0.3).mean, 3);  // 0.9 of a value is none
   EXPECT_EQ(mean_norm(three, 0.34).mean, 1.5);
+}
+
+TEST(CHat, TrimmedMeansAndTheirErrorsAreThoseOfScipy) {
+  const auto golden =
+      nlohmann::json::parse(read_text_file(test::source_path("tests/golden/statistics.json")));
+  ASSERT_EQ(golden["trimmed"].size(), 4);
+  for (const auto& one : golden["trimmed"]) {
+    const NormMean found = mean_norm(one["values"].get<std::vector<double>>(), one["share"]);
+    EXPECT_NEAR(found.mean, one["mean"].get<double>(), 1e-14 * found.mean);
+    EXPECT_NEAR(found.error, one["error"].get<double>(), 1e-13 * found.error);
+  }
+}
+
+// 40 micro-batches of 5 from 20 examples tell as much as the 4 that would use each of them once.
+TEST(CHat, ExamplesThatComeAgainWidenTheError) {
+  EXPECT_EQ(uses(10, 2, 20), 1);
+  EXPECT_EQ(uses(10, 2, 200), 1);
+  EXPECT_EQ(uses(40, 5, 20), 10);
+  const NormMean wide = with_uses({.mean = 3, .error = 0.5, .nonfinite = 1}, 4);
+  EXPECT_EQ(wide.mean, 3);
+  EXPECT_EQ(wide.error, 1);
+  EXPECT_EQ(wide.nonfinite, 1);
 }
 
 TEST(CHat, WhatIsNotFiniteIsCounted) {
@@ -92,7 +116,13 @@ TEST(CHatStudy, IsTheRatioOfNorms) {
     }
     EXPECT_NEAR(size.draggers.mean, mean_norm(norms, 0).mean, 1e-5 * size.draggers.mean);
     EXPECT_LT(size.benign.mean, size.untrimmed.mean);
+    const double again = std::max(
+        1.0, 10.0 * static_cast<double>(size.micro_batch) / static_cast<double>(study.draggers));
+    EXPECT_EQ(size.dragger_uses, again);
+    EXPECT_NEAR(size.draggers.error, mean_norm(norms, 0).error * std::sqrt(again),
+                1e-4 * size.draggers.error);
   }
+  EXPECT_GT(study.moments[0].sizes[1].dragger_uses, 1);
   const auto& [single, several] = std::tie(study.moments[0].sizes[0], study.moments[0].sizes[1]);
   EXPECT_EQ(single.one.mean, single.draggers.mean);
   EXPECT_NE(several.one.mean, several.draggers.mean);

@@ -79,7 +79,32 @@ TEST(StudyStatistics, EqualDifferences) {
   EXPECT_EQ(paired_t_test(ones, zeros).p, 0);
 }
 
+// Of a mean the jackknife's interval is that of Student; of a difference of two means the variances
+// add up.
+TEST(StudyStatistics, JackknifeOfMeans) {
+  const Numbers a{1, 2, 4, 9}, b{3, 5, 5, 8};
+  const auto without = [](const Numbers& values, double sign, double other) {
+    Numbers means;
+    for (const double value : values)
+      means.push_back(sign * (summarise(values).mean * 4 - value) / 3 + other);
+    return means;
+  };
+  const Summary of_a = summarise(a), of_b = summarise(b);
+  const std::vector<Numbers> one{without(a, 1, 0)};
+  const Estimate mean = jackknife(of_a.mean, one);
+  EXPECT_EQ(mean.value, 4);
+  EXPECT_NEAR(mean.half_width, of_a.half_width, 1e-14);
+  const std::vector<Numbers> two{without(a, 1, -of_b.mean), without(b, -1, of_a.mean)};
+  EXPECT_NEAR(jackknife(0, two).half_width, std::hypot(of_a.half_width, of_b.half_width), 1e-14);
+}
+
+TEST(StudyStatistics, SeveralTests) {
+  EXPECT_EQ(bonferroni(0.01, 3), 0.03);
+  EXPECT_EQ(bonferroni(0.4, 3), 1);
+}
+
 TEST(StudyStatistics, WrongInput) {
+  expect_error([] { jackknife(1, std::vector<Numbers>{{1, 2}, {1}}); }, {"at least two", "got 1"});
   expect_error([] { summarise({}); }, {"at least one value"});
   expect_error([] { summarise(Numbers{1, 2}, 1.0); }, {"(0, 1)", "1"});
   expect_error([] { paired_t_test(Numbers{1}, Numbers{2}); }, {"at least 2", "1 and 1"});

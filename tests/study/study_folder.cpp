@@ -120,6 +120,28 @@ TEST(StudyFolder, ReplacesItsOwnResultOnly) {
   EXPECT_EQ(read_text_file(folder / "note.txt"), "mine");
 }
 
+TEST(StudyFolder, NothingIsWrittenBeforeTheEnd) {
+  const TemporaryFolder folder;
+  { const Report report = a_report(folder / "new" / "one"); }
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+  write_file_atomically(folder / "file", std::string_view("mine"));
+  for (const char* path : {"file", "file/below"})
+    expect_error([&] { a_report(folder / path); }, {"--out", path, "is a file"});
+}
+
+TEST(StudyFolder, FilesOfAnEarlierResultGo) {
+  const TemporaryFolder folder;
+  Report more = a_report(folder / "one");
+  more.csv("more", {"a"}, {{"1"}});
+  more.write();
+  write_file_atomically(folder / "one" / "mine.csv", std::string_view("mine"));
+  EXPECT_TRUE(fs::exists(folder / "one" / "more.csv"));
+  a_report(folder / "one").write();
+  EXPECT_FALSE(fs::exists(folder / "one" / "more.csv"));
+  EXPECT_TRUE(fs::exists(folder / "one" / "numbers.csv"));
+  EXPECT_TRUE(fs::exists(folder / "one" / "mine.csv"));  // no result of the study
+}
+
 TEST(StudyFolder, RowsHaveTheLengthOfTheHeader) {
   const TemporaryFolder folder;
   Report report("demo", "t", "c", folder.path());

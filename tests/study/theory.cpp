@@ -1,5 +1,6 @@
 #include "train/study/theory.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +9,7 @@
 #include "tests/expect_error.h"
 #include "train/study/simulation.h"
 #include "train/study/theory_report.h"
+#include "train/study/theory_runs.h"
 
 namespace minnow::study {
 namespace {
@@ -162,6 +164,34 @@ TEST(StudySimulation, StaysBelowTheRepairedBound) {
               repaired_bound(p.constants, static_cast<double>(b), T))
         << i;
   }
+}
+
+/// A value for each of five seeds.
+Numbers around(double mean, double noise) {
+  return {mean - noise, mean + noise, mean, mean + noise / 2, mean - noise / 2};
+}
+
+TEST(StudyTheory, SweetSpotNeedsClearDifferences) {
+  const std::vector<int64_t> sizes{1, 4, 16};
+  const auto judge = [&](std::vector<Numbers> values) {
+    return judge_sweet_spot(sizes, values).verdict;
+  };
+  const Numbers low = around(1, 0.1), middle = around(2, 0.01), high = around(3, 0.1);
+  EXPECT_EQ(judge({high, low, high}), Verdict::holds);
+  EXPECT_EQ(judge({low, middle, high}), Verdict::fails);
+  EXPECT_EQ(judge({low, high, middle}), Verdict::fails);
+  EXPECT_EQ(judge({around(2, 2), low, high}), Verdict::unclear);  // within the noise of one end
+  EXPECT_EQ(judge({low, around(1.1, 2), high}), Verdict::unclear);
+  EXPECT_EQ(judge({{1}, {0}, {1}}), Verdict::unclear);
+  EXPECT_EQ(judge_sweet_spot({1, 4}, {low, high}).verdict, Verdict::unclear);
+  // p = 0.03 for one test, 0.09 for three.
+  const Numbers zeros(5), ahead{1, 2, 3, 4, 0.4};
+  const PairedTest one = paired_t_test(zeros, ahead);
+  EXPECT_LT(one.p, 0.05);
+  EXPECT_GT(3 * one.p, 0.05);
+  const Judged judged = judge_sweet_spot(sizes, {ahead, zeros, ahead});
+  EXPECT_EQ(judged.verdict, Verdict::unclear);
+  EXPECT_NE(judged.why.find(fmt::format("p = {:.1g}", 3 * one.p)), std::string::npos);
 }
 
 TEST(StudyTheory, OptionsComeAsKeyValue) {

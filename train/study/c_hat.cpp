@@ -2,26 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "data/permutation.h"
+#include "train/study/statistics.h"
 
 namespace minnow::study {
 namespace {
-
-/// Sorted, without the largest ones.
-std::vector<double> trim(std::vector<double> values, double share) {
-  check(share >= 0 && share < 1, "trimmed share: in [0, 1); got {}", share);
-  std::sort(values.begin(), values.end());
-  const auto n = static_cast<double>(values.size());
-  values.resize(values.size() - static_cast<size_t>(share * n));
-  check(!values.empty(), "mean: there is no value");
-  return values;
-}
-
-double mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 /// One norm for each micro-batch.
 std::vector<double> norms_of(const Subject& subject, Examples examples, int64_t size) {
@@ -54,11 +40,16 @@ CHat measure(const Subject& subject, const Chosen& chosen, int64_t b, const CHat
   const auto benign = of(micro_batches(chosen.benign, b, options.count, seed));
   const auto draggers = of(micro_batches(chosen.draggers, b, options.count, seed));
   const auto one = b == 1 ? draggers : of(with_one_dragger(chosen, b, options.count, seed));
-  return {.micro_batch = b,
-          .benign = mean_norm(benign, options.trimmed),
-          .untrimmed = mean_norm(benign, 0),
-          .draggers = mean_norm(draggers, 0),
-          .one = mean_norm(one, 0)};
+  const double benign_uses = uses(options.count, b, std::ssize(chosen.benign));
+  const double dragger_uses = uses(options.count, b, std::ssize(chosen.draggers));
+  return {
+      .micro_batch = b,
+      .benign = with_uses(mean_norm(benign, options.trimmed), benign_uses),
+      .untrimmed = with_uses(mean_norm(benign, 0), benign_uses),
+      .draggers = with_uses(mean_norm(draggers, 0), dragger_uses),
+      .one = with_uses(mean_norm(one, 0), uses(options.count, b - 1, std::ssize(chosen.benign))),
+      .benign_uses = benign_uses,
+      .dragger_uses = dragger_uses};
 }
 
 }  // namespace
@@ -80,19 +71,29 @@ std::vector<int64_t> micro_batches(Examples pool, int64_t size, int64_t count, u
 }
 
 NormMean mean_norm(std::span<const double> norms, double trimmed) {
+  check(trimmed >= 0 && trimmed < 1, "trimmed share: in [0, 1); got {}", trimmed);
   std::vector<double> finite;
   for (double norm : norms) {
     if (std::isfinite(norm)) finite.push_back(norm);
   }
   const int64_t nonfinite = std::ssize(norms) - std::ssize(finite);
   check(!finite.empty(), "gradient norms: none of {} micro-batches has a finite one", norms.size());
-  const std::vector<double> kept = trim(std::move(finite), trimmed);
-  const auto n = static_cast<double>(kept.size());
-  NormMean result{.mean = mean(kept), .nonfinite = nonfinite};
-  double squares = 0;
-  for (double norm : kept) squares += (norm - result.mean) * (norm - result.mean);
-  result.error = std::sqrt(squares / (n - 1) / n);
-  return result;
+  std::sort(finite.begin(), finite.end());
+  const auto n = static_cast<double>(finite.size());
+  const auto kept = finite.size() - static_cast<size_t>(trimmed * n);
+  const double mean = summarise(std::span(finite).first(kept)).mean;
+  std::fill(finite.begin() + static_cast<int64_t>(kept), finite.end(), finite[kept - 1]);
+  const double error = summarise(finite).sd * std::sqrt(n) / static_cast<double>(kept);
+  return {.mean = mean, .error = error, .nonfinite = nonfinite};
+}
+
+double uses(int64_t count, int64_t size, int64_t pool) {
+  return std::max(1.0, static_cast<double>(count * size) / static_cast<double>(pool));
+}
+
+NormMean with_uses(NormMean mean, double uses) {
+  mean.error *= std::sqrt(uses);
+  return mean;
 }
 
 NormMean ratio(const NormMean& numerator, const NormMean& denominator) {

@@ -19,18 +19,26 @@ struct NormMean {
   double error = 0;
   int64_t nonfinite = 0;  ///< left out
 };
-/// The mean of the finite values but the floor(trimmed * n) largest of those n, and the standard
-/// error of what is kept. Error where nothing is.
+/// The mean of the finite values but the floor(trimmed * n) largest of those n. Error where nothing
+/// is kept. The standard error is s / ((1 - share left out) sqrt n), s being the deviation of all n
+/// with the largest kept value in the place of each one left out. Source: Tukey and McLaughlin,
+/// Sankhya A 25 (1963).
 NormMean mean_norm(std::span<const double> norms, double trimmed);
+
+/// How often `count` micro-batches of `size` use each example of a pool, at least 1.
+double uses(int64_t count, int64_t size, int64_t pool);
+/// Examples that come again tell nothing new: the error as if there were fewer micro-batches.
+NormMean with_uses(NormMean mean, double uses);
 
 /// The norms of micro-batch gradients of one size at one moment.
 /// Source: Wang et al., arXiv 2408.16204, section 5.2.
 struct CHat {
   int64_t micro_batch = 0;
-  NormMean benign;     ///< of benign examples only, the largest 10 % trimmed
-  NormMean untrimmed;  ///< the same with all of them
-  NormMean draggers;   ///< of draggers only
-  NormMean one;        ///< of one dragger and benign examples
+  NormMean benign;                           ///< of benign examples only, the largest 10 % trimmed
+  NormMean untrimmed;                        ///< the same with all of them
+  NormMean draggers;                         ///< of draggers only
+  NormMean one;                              ///< of one dragger and benign examples
+  double benign_uses = 1, dragger_uses = 1;  ///< of one example; part of the errors
 };
 /// numerator.mean / denominator.mean; the error by propagation of theirs, as if independent.
 NormMean ratio(const NormMean& numerator, const NormMean& denominator);

@@ -29,12 +29,15 @@ void add_tables(Report& report, const CHatStudy& study) {
       rows.push_back({std::to_string(size.micro_batch), with_error(size.benign),
                       with_error(size.untrimmed), with_error(size.draggers), with_error(size.one),
                       with_error(all), with_error(ratio(size.draggers, size.benign)),
-                      with_error(one), with_error(ratio(size.one, size.benign))});
+                      with_error(one), with_error(ratio(size.one, size.benign)),
+                      fmt::format("{:.3g}", size.benign_uses),
+                      fmt::format("{:.3g}", size.dragger_uses)});
     }
     report.table(fmt::format("After step {} (+- standard error)", moment.step),
                  {"b", "benign norm, trimmed", "benign norm, all", "norm, draggers only",
                   "norm, one dragger", "c-hat, draggers only: benign / dragger",
-                  "its inverse: dragger / benign", "c-hat, one dragger", "its inverse"},
+                  "its inverse: dragger / benign", "c-hat, one dragger", "its inverse",
+                  "uses of a benign example", "uses of a dragger"},
                  rows);
   }
 }
@@ -66,6 +69,7 @@ void add_numbers(Report& report, const CHatStudy& study) {
     header.insert(header.end(), {what, fmt::format("{}: standard error", what),
                                  fmt::format("{}: not finite", what)});
   }
+  header.insert(header.end(), {"uses of a benign example", "uses of a dragger"});
   std::vector<Row> rows;
   for (const CHatMoment& moment : study.moments) {
     for (const CHat& size : moment.sizes) {
@@ -76,6 +80,7 @@ void add_numbers(Report& report, const CHatStudy& study) {
         row.insert(row.end(),
                    {exact(value.mean), exact(value.error), std::to_string(value.nonfinite)});
       }
+      row.insert(row.end(), {exact(size.benign_uses), exact(size.dragger_uses)});
       rows.push_back(std::move(row));
     }
   }
@@ -121,10 +126,14 @@ void describe(Report& report, const CHatStudy& study, const CHatOptions& options
       "Norms of the gradients of {} micro-batches of each size and kind: of benign examples (the "
       "largest {:.0f} % left out of their mean, as in the paper), of draggers only, and of one "
       "dragger among benign examples. They are drawn from {} benign and {} planted examples "
-      "(data.dragger_kind = {}) of {}, and an example comes again only when all have been used; "
-      "the model is {}.",
+      "(data.dragger_kind = {}) of {}; the model is {}.",
       options.count, 100 * options.trimmed, study.benign, study.draggers,
       study.config.data.set.dragger_kind, study.config.data.set.name, study.config.model.name));
+  report.paragraph(
+      "Standard errors are those of a (trimmed) mean of independent micro-batches. An example "
+      "comes again only when all have been used. Where that happens (the last columns of the "
+      "tables: micro-batches times b / examples), micro-batches share examples, and the error is "
+      "multiplied by the square root of the number of uses.");
   report.paragraph(
       "The paper defines c-hat as benign norm / dragger norm, but the c of Assumption 4.4 bounds "
       "the dragger's norm from below by c times the benign one: the inverse. Both are listed. The "

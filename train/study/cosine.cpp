@@ -1,6 +1,7 @@
 #include "train/study/cosine.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -44,10 +45,95 @@ void add_finite(std::vector<double>& values, double value) {
   if (std::isfinite(value)) values.push_back(value);
 }
 
+/// Sums of inner products over different examples, draggers (0) and benign ones (1).
+struct Sums {
+  std::array<double, 2> count = {};
+  std::array<double, 2> within = {};  ///< over ordered pairs of one kind
+  double across = 0;                  ///< over pairs of both
+  double norms = 0;                   ///< of draggers
+
+  /// Of the expected gradient of a kind.
+  double squared_norm(size_t kind) const {
+    return within[kind] / (count[kind] * (count[kind] - 1));
+  }
+  double cosine() const {
+    return across / (count[0] * count[1]) / std::sqrt(squared_norm(0) * squared_norm(1));
+  }
+  double norm_ratio() const { return norms / count[0] / std::sqrt(squared_norm(1)); }
+
+  void add(const Sums& other, double factor) {
+    for (size_t kind = 0; kind < 2; ++kind) {
+      count[kind] += factor * other.count[kind];
+      within[kind] += factor * other.within[kind];
+    }
+    across += factor * other.across;
+    norms += factor * other.norms;
+  }
+};
+
+/// What the expected gradients of n draggers and n benign examples have in common, with intervals.
+class ExpectedGradients {
+ public:
+  ExpectedGradients(const Products& p, int64_t n) {
+    std::array<std::vector<int64_t>, 2> examples;
+    for (int64_t i = 0; i < 2 * n; ++i) {
+      if (std::isfinite(p.norm(i))) examples[i / n].push_back(i);
+    }
+    for (size_t kind = 0; kind < 2; ++kind) {
+      for (const int64_t i : examples[kind]) {
+        Sums own{.norms = kind == 0 ? p.norm(i) : 0};
+        own.count[kind] = 1;
+        for (const int64_t j : examples[kind]) own.within[kind] += i == j ? 0 : 2 * p.at(i, j);
+        for (const int64_t j : examples[1 - kind]) own.across += p.at(i, j);
+        parts_[kind].push_back(own);
+        all_.add(own, 1);
+      }
+    }
+    for (double& sum : all_.within) sum /= 2;  // every pair is part of two examples
+    all_.across /= 2;
+  }
+
+  Estimate cosine() const {
+    return known(0) && known(1) ? estimate([](const Sums& sums) { return sums.cosine(); }) : none();
+  }
+  Estimate norm_ratio() const {
+    return known(1) ? estimate([](const Sums& sums) { return sums.norm_ratio(); }) : none();
+  }
+
+ private:
+  static Estimate none() {
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    return {.value = nan, .half_width = nan};
+  }
+
+  /// Whether the squared norm of a kind's expected gradient is clearly above 0.
+  bool known(size_t kind) const {
+    if (std::min(parts_[0].size(), parts_[1].size()) < 3) return false;  // a pair must be left
+    const Estimate squared = estimate([kind](const Sums& sums) { return sums.squared_norm(kind); });
+    return squared.value > squared.half_width;
+  }
+
+  template <class F>
+  Estimate estimate(F&& of) const {
+    std::array<std::vector<double>, 2> without;
+    for (size_t kind = 0; kind < 2; ++kind) {
+      for (const Sums& part : parts_[kind]) {
+        Sums rest = all_;
+        rest.add(part, -1);
+        without[kind].push_back(of(rest));
+      }
+    }
+    return jackknife(of(all_), without);
+  }
+
+  Sums all_;
+  std::array<std::vector<Sums>, 2> parts_;  ///< what the sums lose without an example
+};
+
 }  // namespace
 
 Cosines cosines(const std::string& layer, const std::vector<double>& products, int64_t n) {
-  check(n >= 2, "cosines: pairs need at least 2 examples of each kind; got {}", n);
+  check(n >= 3, "cosines: intervals need at least 3 examples of each kind; got {}", n);
   const int64_t average = 2 * n;
   const Products p(products, average + 1);
   Cosines result{.layer = layer};
@@ -62,20 +148,15 @@ Cosines cosines(const std::string& layer, const std::vector<double>& products, i
   result.all_dragger_benign = mean_over(0, n, n, 2 * n, cosine);
   result.all_benign_benign = mean_over(n, 2 * n, n, 2 * n, cosine);
   result.all_dragger_dragger = mean_over(0, n, 0, n, cosine);
-
-  const auto product = [&](int64_t i, int64_t j) { return p.at(i, j); };
-  const double mu = std::sqrt(mean_over(0, n, 0, n, product));         // not a number where
-  const double g = std::sqrt(mean_over(n, 2 * n, n, 2 * n, product));  // the mean is negative
-  result.expected = mean_over(0, n, n, 2 * n, product) / (mu * g);
-  double norms = 0;
-  for (int64_t i = 0; i < n; ++i) norms += p.norm(i) / static_cast<double>(n);
-  result.norm_ratio = norms / g;
+  const ExpectedGradients expected(p, n);
+  result.expected = expected.cosine();
+  result.norm_ratio = expected.norm_ratio();
   return result;
 }
 
 CosineStudy study_cosines(const std::vector<std::string>& arguments, const CosineOptions& options) {
   const int64_t n = options.examples;
-  check(n >= 2, "--examples: pairs need at least 2; got {}", n);
+  check(n >= 3, "--examples: intervals need at least 3; got {}", n);
   check(options.reference >= 1, "--reference: at least 1; got {}", options.reference);
   check(options.block == 0 || options.block >= 2, "--block: at least 2; got {}", options.block);
   const auto choose_from = [&](const Subject& subject) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "train/study/statistics.h"
 #include "train/study/subject.h"
 
 namespace minnow::study {
@@ -21,15 +22,16 @@ struct Cosines {
   double all_dragger_benign = 0, all_benign_benign = 0, all_dragger_dragger = 0;
   /// Between the expected gradients of a dragger and of a benign example, |mu . g| / |mu| |g| with
   /// its sign: from means of inner products over different examples, so that the noise of single
-  /// gradients does not hide what they share. Not a number where a squared norm comes out <= 0.
-  double expected = 0;
+  /// gradients does not bring it nearer to 0. As a ratio of noisy means it can lie beyond 1. Not a
+  /// number where the interval of a squared norm that it divides by reaches 0.
+  Estimate expected = {};
   /// Mean norm of a dragger's gradient / norm of the expected benign gradient, estimated likewise:
   /// what Assumption 4.4 bounds by c and C.
-  double norm_ratio = 0;
+  Estimate norm_ratio = {};
 };
 
 /// From inner products [2 n + 1, 2 n + 1] of the gradients of n draggers, n benign examples, and
-/// the average benign one; n >= 2.
+/// the average benign one; n >= 3. Gradients that are not finite play no part.
 Cosines cosines(const std::string& layer, const std::vector<double>& products, int64_t n);
 
 struct CosineOptions {

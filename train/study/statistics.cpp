@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -80,6 +81,22 @@ Summary summarise(std::span<const double> values, double confidence) {
 std::string Summary::text() const {
   if (count < 2) return fmt::format("{:.4g} (one run: no interval)", mean);
   return fmt::format("{:.4g} +- {:.2g} (sd {:.2g}, n = {})", mean, half_width, sd, count);
+}
+
+Estimate jackknife(double value, std::span<const std::vector<double>> samples) {
+  double variance = 0, smallest = std::numeric_limits<double>::infinity();
+  for (const auto& without : samples) {
+    check(without.size() >= 2, "jackknife: needs at least two values; got {}", without.size());
+    const auto n = static_cast<double>(without.size());
+    const double sd = summarise(without).sd;
+    variance += (n - 1) * (n - 1) / n * sd * sd;
+    smallest = std::min(smallest, n);
+  }
+  return {.value = value, .half_width = student_quantile(0.95, smallest - 1) * std::sqrt(variance)};
+}
+
+double bonferroni(double p, size_t tests) {
+  return std::min(1.0, p * static_cast<double>(tests));
 }
 
 PairedTest paired_t_test(std::span<const double> a, std::span<const double> b) {

@@ -20,6 +20,18 @@ struct Summary {
 /// Error where there is no value, or `confidence` is not between 0 and 1.
 Summary summarise(std::span<const double> values, double confidence = 0.95);
 
+/// A statistic of a sample, or of two independent ones, by the jackknife.
+struct Estimate {
+  double value = 0;
+  double half_width = 0;  ///< of its 95 % interval
+};
+
+/// `samples`: for each of the independent samples, the statistic without each of its values in
+/// turn. The variance is the sum over samples of (n - 1) / n sum_i (without_i - their mean)^2, the
+/// degrees of freedom are those of the smallest sample. Error where a sample has fewer than two.
+/// Source: Efron and Stein, The Annals of Statistics 9 (1981).
+Estimate jackknife(double value, std::span<const std::vector<double>> samples);
+
 /// A comparison of pairs (same seed, two methods) by Student's paired t-test.
 struct PairedTest {
   double mean_difference = 0;  ///< of a - b
@@ -31,6 +43,9 @@ struct PairedTest {
 /// Error where the lengths differ or there are fewer than two pairs. Where all differences are
 /// equal, p is 0, or 1 where they are 0.
 PairedTest paired_t_test(std::span<const double> a, std::span<const double> b);
+
+/// A p value where the smallest of `tests` ones was looked for; at most 1.
+double bonferroni(double p, size_t tests);
 
 /// I_x(a, b), the regularised incomplete beta function; a, b > 0 and 0 <= x <= 1. By the continued
 /// fraction, DLMF 8.17.22.

@@ -1,9 +1,13 @@
 #include "train/study/study_folder.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <string_view>
 #include <system_error>
 
 #include "engine/check.h"
@@ -81,6 +85,33 @@ std::string csv_line(const Row& row) {
   return line + "\n";
 }
 
+/// What links to a .csv file lie between, in a page.
+constexpr std::string_view kLink = "<a href=\"", kLinkEnd = ".csv\">";
+
+/// The .csv files that a page links to.
+std::vector<std::string> linked_files(const std::string& page) {
+  std::vector<std::string> names;
+  for (size_t at = page.find(kLink); at != std::string::npos; at = page.find(kLink, at)) {
+    at += kLink.size();
+    const size_t end = page.find(kLinkEnd, at);
+    if (end == std::string::npos) break;
+    const std::string name = page.substr(at, end - at) + ".csv";
+    if (name.find('/') == std::string::npos) names.push_back(name);
+  }
+  return names;
+}
+
+/// Error where no folder can be made at `folder`, or nothing in the one that is there.
+void check_writable(const fs::path& folder) {
+  std::error_code error;
+  fs::path there = fs::absolute(folder);
+  while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  check(fs::is_directory(there, error), "--out: {} cannot be a folder: {} is a file",
+        folder.string(), there.string());
+  check(access(there.c_str(), W_OK | X_OK) == 0, "--out: {} cannot be written: {}: {}",
+        folder.string(), there.string(), std::strerror(errno));
+}
+
 fs::path page_path(const fs::path& folder) {
   return folder / "report.html";
 }
@@ -98,10 +129,8 @@ Report::Report(std::string study, std::string title, std::string command, fs::pa
       gnuplot_(gnuplot_version()),
       folder_(std::move(folder)),
       start_(std::chrono::steady_clock::now()) {
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) throw RunError(fmt::format("{}: {}", folder_.string(), error.message()));
-  if (fs::is_empty(folder_)) return;
+  check_writable(folder_);
+  if (!fs::exists(folder_) || fs::is_empty(folder_)) return;
   const fs::path page = page_path(folder_);
   check(fs::exists(page) && read_text_file(page).find(main_tag(study_)) != std::string::npos,
         "--out: {} must be empty, new, or hold an earlier result of this study ({}), which is then "
@@ -165,8 +194,19 @@ std::string Report::page() const {
 }
 
 void Report::write() const {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) throw RunError(fmt::format("{}: {}", folder_.string(), error.message()));
+  const fs::path page_file = page_path(folder_);
+  std::vector<std::string> old;
+  if (fs::exists(page_file)) old = linked_files(read_text_file(page_file));
   for (const auto& [name, content] : files_) write_file_atomically(folder_ / name, content);
-  write_file_atomically(page_path(folder_), page());
+  write_file_atomically(page_file, page());
+  for (const std::string& name : old) {
+    const bool kept = std::any_of(files_.begin(), files_.end(),
+                                  [&](const File& file) { return file.name == name; });
+    if (!kept) fs::remove(folder_ / name, error);  // if it cannot be, no page links to it
+  }
 }
 
 void Report::save() const {
@@ -184,11 +224,10 @@ std::string bound_page(const std::vector<fs::path>& folders, const fs::path& pag
     check(first != std::string::npos && last != std::string::npos,
           "{}: a report of minnow study is wanted; this is none", page_path(folder).string());
     std::string part = html.substr(first, last + end.size() - first);
-    const std::string link = "<a href=\"";
     const std::string to =
         html_escape(fs::relative(fs::absolute(folder), from).generic_string()) + "/";
-    for (size_t at = part.find(link); at != std::string::npos; at = part.find(link, at)) {
-      at += link.size();
+    for (size_t at = part.find(kLink); at != std::string::npos; at = part.find(kLink, at)) {
+      at += kLink.size();
       part.insert(at, to);
     }
     body += part;

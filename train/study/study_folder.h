@@ -24,8 +24,8 @@ class Report {
  public:
   /// `study`: "theory", "cosine", ...; `command`: the command line that asks for it. Made before
   /// the work begins, so that what would stop the report stops it at once: Error where `folder`
-  /// holds something else than a result of this study, which would be replaced; RunError where
-  /// gnuplot is missing or the folder cannot be made.
+  /// holds something else than a result of this study, which would be replaced, or cannot be made;
+  /// RunError where gnuplot is missing. Nothing is written yet.
   Report(std::string study, std::string title, std::string command, std::filesystem::path folder);
 
   void heading(const std::string& text);
@@ -39,7 +39,8 @@ class Report {
   /// FOLDER/`name`.csv, with a link in the page; as table() otherwise.
   void csv(const std::string& name, const Row& header, const std::vector<Row>& rows);
 
-  /// Writes the files.
+  /// Writes the files, in a folder that is made if need be, and removes those .csv files of an
+  /// earlier result that this one lacks. RunError where that fails.
   void write() const;
   /// Likewise, and prints the verdicts and where the page is.
   void save() const;

@@ -45,6 +45,34 @@ const char* beside(const Numbers& measured, double bound) {
   return summary.mean + margin(summary) <= bound ? "below" : "unclear";
 }
 
+Judged judge_sweet_spot(const std::vector<int64_t>& sizes, const std::vector<Numbers>& values) {
+  const auto by_mean = [](const Numbers& a, const Numbers& b) {
+    return summarise(a).mean < summarise(b).mean;
+  };
+  const auto best = std::min_element(values.begin(), values.end(), by_mean) - values.begin();
+  const auto last = std::ssize(sizes) - 1;
+  const bool between = best != 0 && best != last;
+  std::string why = fmt::format("b = {} is best", sizes[best]);
+  if (last < 2) return {Verdict::unclear, why + "; there is no size between."};
+  if (values[best].size() < 2) return {Verdict::unclear, why + "; one seed shows no difference."};
+  bool significant = true;
+  for (int64_t other = 0; other <= last; ++other) {
+    const bool is_end = other == 0 || other == last;
+    if (is_end != between) continue;
+    const PairedTest test = paired_t_test(values[best], values[other]);
+    const double p = bonferroni(test.p, sizes.size());
+    significant = significant && p < 0.05;
+    why += fmt::format("; against b = {}: difference {:.2g}, p = {:.1g}", sizes[other],
+                       test.mean_difference, p);
+  }
+  why += fmt::format(
+      ". Paired t-tests by seed; p is multiplied by {}, the number of sizes, as the best was "
+      "chosen among them (Bonferroni).",
+      sizes.size());
+  if (!between) why += " An end of the list must beat every size between to refute the claim.";
+  return {!significant ? Verdict::unclear : between ? Verdict::holds : Verdict::fails, why};
+}
+
 namespace {
 
 void first_counterexample(Report& report, int64_t seeds) {

@@ -33,6 +33,16 @@ std::string interval(const Numbers& values);
 /// or "no bound".
 const char* beside(const Numbers& measured, double bound);
 
+struct Judged {
+  Verdict verdict;
+  std::string why;
+};
+/// Whether the smallest mean belongs to a size that is neither the first nor the last. `values`:
+/// for each size one for each seed. Paired t-tests of the best size, against both ends where it
+/// lies between them, and where it is an end against all sizes between: "fails" needs the end to
+/// beat every one of these. The p values are corrected for the number of sizes.
+Judged judge_sweet_spot(const std::vector<int64_t>& sizes, const std::vector<Numbers>& values);
+
 /// Sections of the report. `b`: the smallest that Theorem 4.2 speaks of.
 void report_c_hat(Report& report, const Constants& constants);
 void report_without_assumptions(Report& report, const TheoryOptions& options, int64_t b);
