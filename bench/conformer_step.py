@@ -7,7 +7,8 @@ Both are forward + backward + AdamW, float32: 80 features, two subsampling convo
 (D 144, 4 heads, 576 hidden units, kernel 31, GroupNorm), 32 classes, 16 utterances of 20 letters, whose lengths are spread
 evenly between two bounds. torchaudio's convolutions read the padding, ours don't. A round is one step of PyTorch and one of
 every kind of ours, in an order that rotates; the ratios are taken within a round, so that a machine that slows down slows
-both sides, and shown as median (first quartile - third quartile). Needs PyTorch and torchaudio.
+both sides, and shown as median (first quartile - third quartile). With two threads on cores that other programs use,
+OMP_WAIT_POLICY=passive keeps both sides from spinning. Needs PyTorch and torchaudio.
 """
 import argparse
 import os
@@ -67,7 +68,7 @@ def torch_step(a):
 
 def our_steps(a):
     """By name; every step also adds to `memory` what it took."""
-    command = [a.program, str(a.channels), str(a.shortest), str(a.longest)]
+    command = [a.program, "serve", str(a.channels), str(a.shortest), str(a.longest)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(a.threads)}
     program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     memory = {}

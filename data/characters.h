@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/vocabulary.h"
+
 namespace minnow {
 
 /// The letters of a UTF-8 text, one string each: lower case (Latin, Greek and Cyrillic ones),
@@ -19,16 +21,14 @@ std::string cleaned(std::string_view text);
 std::string lower_case(std::string_view text);
 
 /// A vocabulary of single letters: the CTC blank, then what the training transcripts hold, sorted.
-class Characters {
+class Characters final : public Vocabulary {
  public:
   /// Of these texts; those that are no UTF-8 do not count. Throws Error where there is no letter.
   explicit Characters(std::span<const std::string> texts);
 
   /// "<blank>", " ", "'", "a", "b", ...
-  const std::vector<std::string>& tokens() const { return tokens_; }
-  /// Indices into tokens(), none of them 0. Letters that the vocabulary lacks are left out and
-  /// added to `unknown`. Throws Error where the bytes are no UTF-8.
-  std::vector<int64_t> encode(std::string_view text, std::string& unknown) const;
+  const std::vector<std::string>& tokens() const override { return tokens_; }
+  std::vector<int64_t> encode(std::string_view text, std::string& unknown) const override;
 
  private:
   std::vector<std::string> tokens_;

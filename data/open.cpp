@@ -33,6 +33,7 @@ SpeechOptions speech_options(const DatasetConfig& config) {
   options.data_seed = config.seed;
   options.cache_bytes = config.cache_bytes;
   options.threads = config.threads;
+  options.pieces = {.vocabulary = config.reviews.vocabulary, .type = config.reviews.pieces};
   if (config.dragger_kind == "speed") options.fast_share = config.dragger_fraction;
   return options;
 }

@@ -25,9 +25,10 @@ struct DatasetConfig {
   /// imagefolder and recordings: decode all at once where it fits into so many bytes
   int64_t cache_bytes = int64_t{1} << 30;
   int64_t threads = 0;  ///< for that; 0 = one per processor
-  /// Of recordings and tones; data_seed, fast_share, cache_bytes and threads come from above.
+  /// Of recordings and tones; data_seed, fast_share, cache_bytes and threads come from above,
+  /// pieces from below.
   SpeechOptions speech = {};
-  ReviewsOptions reviews = {};
+  ReviewsOptions reviews = {};  ///< vocabulary and pieces also for recordings
 };
 
 /// The data sets that open_dataset knows.

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <mutex>
 #include <utility>
 
 #include "data/bytes.h"
@@ -138,27 +136,13 @@ void thin(std::vector<Line>& lines, int64_t n, int64_t domain) {
   lines = std::move(kept);
 }
 
-/// Learnt once in a process for the same text, for the splits of a data set and for the runs of a
-/// study.
 std::shared_ptr<const WordPieces> pieces_of(const std::vector<File>& files,
                                             const WordPiecesOptions& options) {
   std::vector<std::string> lines;
-  size_t hash = 0;
   for (const File& file : files) {
-    for (const Line& line : file.lines) {
-      lines.push_back(line.text);
-      hash = hash * 31 + std::hash<std::string>()(line.text);
-    }
+    for (const Line& line : file.lines) lines.push_back(line.text);
   }
-  using Key = std::tuple<size_t, size_t, int64_t, std::string>;
-  static std::mutex one;
-  static std::map<Key, std::shared_ptr<const WordPieces>> known;
-  const std::scoped_lock lock(one);
-  auto& pieces = known[Key{hash, lines.size(), options.vocabulary, options.type}];
-  if (pieces == nullptr) {
-    pieces = std::make_shared<const WordPieces>(WordPieces::train(lines, options));
-  }
-  return pieces;
+  return learnt_pieces(lines, options);
 }
 
 }  // namespace

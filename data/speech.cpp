@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "data/parallel.h"
+#include "data/transcript_pieces.h"
 #include "kernels/random.h"
 
 namespace minnow {
@@ -26,10 +27,13 @@ uint64_t key_of(int64_t number) {
   return static_cast<uint64_t>(number);
 }
 
-std::vector<std::string> texts_of(const std::vector<Recording>& recordings) {
+/// That of the transcripts.
+std::unique_ptr<Vocabulary> vocabulary_of(const std::vector<Recording>& recordings,
+                                          const SpeechOptions& options) {
   std::vector<std::string> texts;
   for (const Recording& recording : recordings) texts.push_back(recording.text);
-  return texts;
+  if (options.tokens == "characters") return std::make_unique<Characters>(texts);
+  return std::make_unique<TranscriptPieces>(texts, options.pieces);
 }
 
 }  // namespace
@@ -39,6 +43,8 @@ void check_options(const SpeechOptions& options) {
         options.rate);
   check(options.normalise == "utterance" || options.normalise == "none",
         "data.normalise: must be utterance or none; got {}", options.normalise);
+  check(options.tokens == "characters" || options.tokens == "pieces",
+        "data.tokens: must be characters or pieces; got {}", options.tokens);
   check(options.most_seconds > 0, "data.most_seconds: must be positive; got {}",
         options.most_seconds);
   check(!options.speeds.empty(), "data.speeds: must name at least one; [1.0] changes nothing");
@@ -82,11 +88,15 @@ Speech::Speech(const std::string& layout, const std::string& path, Split split,
     : split_(split),
       options_(std::move(options)),
       augment_(split == Split::train && options_.augment),
-      cache_(options_.cache_bytes) {
+      cache_(options_.cache_bytes),
+      folder_(options_.cache_dir, [this](std::string problem) {
+        const std::lock_guard lock(mutex_);
+        warnings_.push_back(std::move(problem));
+      }) {
   check_options(options_);
   const std::vector<Recording> train = list_recordings(layout, path, Split::train);
-  const Characters characters(texts_of(train));
-  classes_ = characters.tokens();
+  const std::unique_ptr<Vocabulary> vocabulary = vocabulary_of(train, options_);
+  classes_ = vocabulary->tokens();
   add_domains(train);
   const std::vector<Recording> all =
       split == Split::train ? train : list_recordings(layout, path, split);
@@ -95,7 +105,7 @@ Speech::Speech(const std::string& layout, const std::string& path, Split split,
     const auto domain = std::find(domains_.begin(), domains_.end(), recording.domain);
     items_.push_back({.recording = recording, .domain = domain - domains_.begin()});
   }
-  inspect(characters);
+  inspect(*vocabulary);
   decode_all();
   check(!items_.empty(), "{}: none of the {} recordings of {} can be used; first: {}", layout,
         all.size(), path, warnings_.front());
@@ -122,7 +132,7 @@ void Speech::leave_out(const std::vector<std::string>& reasons) {
 }
 
 /// Transcripts and the headers of files.
-void Speech::inspect(const Characters& characters) {
+void Speech::inspect(const Vocabulary& vocabulary) {
   std::vector<std::string> reasons(items_.size());
   std::vector<std::string> unknown(items_.size());
   parallel_for(size(), options_.threads, [&](int64_t i) {
@@ -130,7 +140,7 @@ void Speech::inspect(const Characters& characters) {
     Item& item = items_[place];
     const std::string name = item.recording.path.string();
     try {
-      item.target = characters.encode(item.recording.text, unknown[place]);
+      item.target = vocabulary.encode(item.recording.text, unknown[place]);
       item.recording.text = cleaned(item.recording.text);
     } catch (const Error& failure) {
       reasons[place] = fmt::format("{}: its transcript {}", name, failure.what());
@@ -217,17 +227,33 @@ Tensor Speech::decode(const Item& item, double speed) const {
   Audio audio = read_audio(item.recording.path, options_.most_seconds);
   if (audio.rate != options_.rate) audio = resample(audio, options_.rate);
   if (speed != 1) audio = change_speed(audio, speed);
-  if (split_ == Split::test && std::isfinite(options_.noise_db)) {
+  if (has_noise()) {
     add_noise(audio, options_.noise_db,
               {options_.data_seed, stream::synthesise, 0, key_of(item.recording.id)});
   }
   return speech_features(audio, options_);
 }
 
-/// The same, from the cache where it is there.
+/// All that the features depend on but the content of the file.
+std::string Speech::description(const Item& item, double speed) const {
+  std::string text =
+      fmt::format("{} rate {} bins {} preemphasis {} normalise {} speed {}",
+                  std::filesystem::absolute(item.recording.path).lexically_normal().string(),
+                  options_.rate, options_.bins, options_.preemphasis, options_.normalise, speed);
+  if (has_noise()) {
+    text +=
+        fmt::format(" noise {} {} {}", options_.noise_db, options_.data_seed, item.recording.id);
+  }
+  return text;
+}
+
+/// The same, from a cache where it is there.
 Tensor Speech::features(int64_t i, double speed) const {
   const Item& item = at(i);
-  return cache_.get({item.recording.id, speed}, [&] { return decode(item, speed); });
+  const auto make = [&] { return decode(item, speed); };
+  return cache_.get({item.recording.id, speed}, [&] {
+    return folder_.get(item.recording.path, description(item, speed), make);
+  });
 }
 
 std::vector<std::string> Speech::warnings() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <mutex>
@@ -12,8 +13,11 @@
 #include "data/characters.h"
 #include "data/dataset.h"
 #include "data/feature_cache.h"
+#include "data/feature_folder.h"
 #include "data/log_mel.h"
 #include "data/recordings.h"
+#include "data/vocabulary.h"
+#include "data/word_pieces.h"
 
 namespace minnow {
 
@@ -24,6 +28,9 @@ struct SpeechOptions {
   std::string normalise =
       "utterance";           ///< every bin over the frames, see normalise_bins; or "none"
   double most_seconds = 30;  ///< longer recordings are left out
+  /// What transcripts are made of: "characters" or "pieces", of words, learnt as the options say.
+  std::string tokens = "characters";
+  WordPiecesOptions pieces = {};
 
   bool augment = false;  ///< change the train split in each epoch, by all that follows up to `seed`
   std::vector<double> speeds{0.9, 1.0, 1.1};  ///< one of them is drawn; each of 0.8 .. 1.25
@@ -39,6 +46,7 @@ struct SpeechOptions {
   bool strict = false;  ///< no example in the place of another, where its file is damaged
 
   int64_t cache_bytes = int64_t{1} << 30;  ///< keep features in memory up to this size
+  std::string cache_dir = {};              ///< keep them in this folder, too; empty: in none
   int64_t threads = 0;                     ///< to open the files; 0 = one per processor
 };
 
@@ -57,13 +65,13 @@ Tensor masked_features(const Tensor& features, const SpeechOptions& options, int
                        int64_t id);
 
 /// Recordings of speech as sequences of log-mel features [T, bins] float32 with the letters of
-/// their transcripts as targets, see Characters; the vocabulary is that of the train split. Files
-/// are decoded when they are asked for, by whoever asks; features are kept as far as the cache
-/// reaches.
+/// their transcripts as targets, see Characters, or their word pieces, see TranscriptPieces; the
+/// vocabulary is that of the train split. Files are decoded when they are asked for, by whoever
+/// asks; features are kept as far as the cache reaches, and in a folder, if one is named.
 ///
 /// Left out and named in warnings() are recordings whose file is missing, unreadable or too long,
 /// whose transcript is empty or no UTF-8, and those too short for it: CTC behind a fourfold
-/// subsampling needs a frame a letter and one between equal letters. Of the test split, and when
+/// subsampling needs a frame a token and one between equal tokens. Of the test split, and when
 /// the data set fits into cache_bytes, the constructor decodes all and so finds every damaged file.
 /// Otherwise it reads only headers; a file that turns out damaged only when it is asked for is an
 /// Error of get() in the test split or with options.strict. Else get() gives the next one that is
@@ -99,7 +107,7 @@ class Speech : public Dataset {
 
   const Item& at(int64_t i) const { return items_[static_cast<size_t>(i)]; }
   void add_domains(const std::vector<Recording>& recordings);
-  void inspect(const Characters& characters);
+  void inspect(const Vocabulary& vocabulary);
   void inspect(Item& item) const;
   void note_unknown(const std::vector<std::string>& unknown);
   void decode_all();
@@ -109,8 +117,10 @@ class Speech : public Dataset {
     return std::max<int64_t>(1, frames_needed(item.target));
   }
   bool fits(const Item& item, double speed) const;
+  bool has_noise() const { return split_ == Split::test && std::isfinite(options_.noise_db); }
   double speed_of(const Item& item, int64_t epoch) const;
   Tensor decode(const Item& item, double speed) const;
+  std::string description(const Item& item, double speed) const;
   Tensor features(int64_t i, double speed) const;
 
   Split split_;
@@ -120,6 +130,7 @@ class Speech : public Dataset {
   std::vector<std::string> notices_;
   std::vector<Item> items_;
   mutable FeatureCache cache_;
+  mutable FeatureFolder folder_;
   mutable std::mutex mutex_;  // guards what get() may add to, the next two
   mutable std::vector<std::string> warnings_;
   mutable std::set<int64_t> damaged_;  // examples

@@ -30,6 +30,8 @@ Tones::Tones(Split split, int64_t count, SpeechOptions options)
   check(count > 0 && count < kFirstTestId, "tones: the number of sounds must be positive; got {}",
         count);
   check_options(options_);
+  check(options_.tokens == "characters", "data.tokens: those of tones are characters; got {}",
+        options_.tokens);
   check(options_.rate >= 8000, "data.rate: tones needs at least 8000; got {}", options_.rate);
 }
 

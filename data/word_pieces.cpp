@@ -5,9 +5,12 @@
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
+#include <map>
 #include <mutex>
+#include <tuple>
 #include <unordered_map>
 
+#include "data/fnv.h"
 #include "engine/check.h"
 
 namespace minnow {
@@ -27,12 +30,9 @@ void check_status(const Status& status) {
   throw Error("word pieces: " + (said.find_first_not_of(' ') == std::string::npos ? all : said));
 }
 
-/// FNV-1a of 64 bits. The library trusts a model that it can parse: one damaged byte may lead it
-/// out of bounds.
+/// The library trusts a model that it can parse: one damaged byte may lead it out of bounds.
 std::string checksum(std::string_view bytes) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", fnv1a(bytes));
 }
 
 class Lines final : public sentencepiece::SentenceIterator {
@@ -133,6 +133,21 @@ std::string WordPieces::decode(std::span<const int64_t> ids) const {
   std::string text;
   check_status(processor_->Decode(narrow, &text));
   return text;
+}
+
+std::shared_ptr<const WordPieces> learnt_pieces(std::span<const std::string> lines,
+                                                const WordPiecesOptions& options) {
+  size_t hash = 0;
+  for (const std::string& line : lines) hash = hash * 31 + std::hash<std::string>()(line);
+  using Key = std::tuple<size_t, size_t, int64_t, std::string, double>;
+  static std::mutex one;
+  static std::map<Key, std::shared_ptr<const WordPieces>> known;
+  const std::scoped_lock lock(one);
+  auto& pieces = known[Key{hash, lines.size(), options.vocabulary, options.type, options.coverage}];
+  if (pieces == nullptr) {
+    pieces = std::make_shared<const WordPieces>(WordPieces::train(lines, options));
+  }
+  return pieces;
 }
 
 }  // namespace minnow

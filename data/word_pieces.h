@@ -47,4 +47,9 @@ class WordPieces {
   std::shared_ptr<const sentencepiece::SentencePieceProcessor> processor_;
 };
 
+/// WordPieces::train, once in a process for the same lines and options: for the splits of a data
+/// set and for the runs of a study.
+std::shared_ptr<const WordPieces> learnt_pieces(std::span<const std::string> lines,
+                                                const WordPiecesOptions& options);
+
 }  // namespace minnow

@@ -56,9 +56,10 @@ GroupNorms GroupReport::read() {
   seen.nonfinite = static_cast<int64_t>(t.summary->nonfinite);
   seen.skipped = t.summary->skipped != 0;
   if (seen.nonfinite > 0 && t.rule.on_nonfinite == OnNonfinite::error) {
-    throw RunError(fmt::format(
-        "the gradient of {} of {} micro-batches is not finite (clip.on_nonfinite = \"error\")",
-        seen.nonfinite, k));
+    throw RunError(
+        fmt::format("the loss or gradient of {} of {} micro-batches is not finite "
+                    "(clip.on_nonfinite = \"error\")",
+                    seen.nonfinite, k));
   }
   return seen;
 }
@@ -87,8 +88,12 @@ Coefficients::Coefficients(int64_t layers, const Grouping& grouping, const ClipR
   MINNOW_ON(device_, clip_begin)(table_);
 }
 
-void Coefficients::see(int64_t first, int64_t last, const Tensor& sumsq) {
-  MINNOW_ON(device_, clip_see)(table_, first, last, sumsq.data<double>());
+void Coefficients::see(int64_t first, int64_t last, const Tensor& sumsq, const Tensor& losses) {
+  dispatch_wide("clip", losses, [&](auto zero) {
+    using T = decltype(zero);
+    MINNOW_ON(device_, clip_see<T>)
+    (table_, first, last, sumsq.data<double>(), losses.data<T>());
+  });
 }
 
 GroupReport Coefficients::finish() {

@@ -38,8 +38,9 @@ class Coefficients {
   /// Common numbers to keep apart: the domains of Scope::domain under Rule::min, otherwise one.
   int64_t domains() const { return table_.domains; }
   int64_t domain(int64_t j) const { return domains() == 1 ? 0 : grouping_.domains()[j]; }
-  /// Takes in the squared norms sumsq [L, last - first] of the groups [first, last).
-  void see(int64_t first, int64_t last, const Tensor& sumsq);
+  /// Takes in the squared norms sumsq [L, last - first] of the groups [first, last), and from
+  /// losses [B], of the arranged batch, those of their examples.
+  void see(int64_t first, int64_t last, const Tensor& sumsq, const Tensor& losses);
   /// When every group has been seen.
   GroupReport finish();
 

@@ -205,7 +205,9 @@ class Gram final : public GradSink {
   Gram(const Parameters& parameters, const Grouping& grouping, std::vector<Tensor> products,
        std::vector<std::vector<Tensor>> others = {})
       : kept_(parameters, grouping, std::ssize(others)),
+        parameters_(parameters),
         index_(parameters),
+        added_(parameters.size(), false),
         products_(std::move(products)),
         others_(std::move(others)) {}
 
@@ -217,12 +219,20 @@ class Gram final : public GradSink {
 
   void finish() {
     for (int64_t l = 0; l < std::ssize(products_); ++l) {
-      if (kept_.gradients[l].defined()) add(l);
+      if (added_[l] || !products_[l].defined()) continue;
+      Tensor& sums = kept_.gradients[l];
+      if (!sums.defined()) {  // the loss does not reach it
+        if (others_.empty()) continue;
+        sums = KeepAll::rows(parameters_[l]->value, products_[l].dim(0));
+        sums.fill(0);
+      }
+      add(l);
     }
   }
 
  private:
   void add(int64_t l) {
+    added_[l] = true;
     const Tensor x = std::exchange(kept_.gradients[l], Tensor());
     const int64_t rows = x.dim(0), groups = rows - std::ssize(others_);
     for (int64_t v = 0; v < std::ssize(others_); ++v) {
@@ -237,7 +247,9 @@ class Gram final : public GradSink {
   }
 
   KeepAll kept_;
+  const Parameters& parameters_;
   ParameterIndex index_;
+  std::vector<bool> added_;
   std::vector<Tensor> products_;
   std::vector<std::vector<Tensor>> others_;
 };
@@ -255,7 +267,7 @@ PendingStep begin_clipped_gradient(const Parameters& parameters, const Grouping&
                                         std::vector<Tensor>(parameters.size()));
   for (const Wave& wave : waves) {
     const auto source = run_wave(parameters, grouping, wave, loss, options, step.losses);
-    coefficients.see(wave.first, wave.last, source->sumsq());
+    coefficients.see(wave.first, wave.last, source->sumsq(), step.losses);
     if (one_wave) step.groups = coefficients.finish();
     const int64_t d = one_wave ? 0 : coefficients.domain(wave.first);
     add_wave(parameters, coefficients, wave, one_wave, *source, sums[d]);

@@ -65,13 +65,13 @@ OnNonfinite on_nonfinite_from(std::string_view name);
 /// What was seen of the groups of one step. K and L as in ClipRule; a frozen parameter has a row of
 /// zeros.
 struct GroupNorms {
-  std::vector<double> norms;         ///< [K] over all parameters
+  std::vector<double> norms;         ///< [K] over all parameters; infinite beside an infinite loss
   std::vector<double> sumsq;         ///< [L, K] squared norm of each parameter's share
   std::vector<double> coefficients;  ///< [K] c_j; under Scope::layer [L, K]
   double rho = 0;                    ///< the smallest eligible norm; 0 where no group is eligible
   int64_t argmin = -1;               ///< its group
   int64_t ineligible = 0;            ///< groups that were empty, of zero norm, or not finite
-  int64_t nonfinite = 0;             ///< those of them that were not finite
+  int64_t nonfinite = 0;             ///< those of them whose norm or loss was not finite
   bool skipped = false;              ///< the update is zero and the optimizer must not step
 };
 

@@ -7,6 +7,7 @@
 #include "kernels/attention.h"
 #include "kernels/attention_tile.h"
 #include "kernels/elementwise.h"
+#include "kernels/lengths.h"
 
 /// Fused attention in tiles. Source: Dao, "FlashAttention-2", ICLR 2024, algorithms 1 and 2.
 /// Scores never leave the chip: forward makes 4 T^2 Dh flops a head of them, reads q once and k and
@@ -52,8 +53,7 @@ __device__ Place place_of(const Attention<T>& a, int tile_rows) {
   const AttentionShape& s = a.shape;
   const int64_t head = blockIdx.x / a.tiles, b = head / s.heads, h = head % s.heads;
   const int64_t width = s.heads * s.head_dim, begin = blockIdx.x % a.tiles * tile_rows;
-  int64_t length = a.lengths == nullptr ? s.tokens : a.lengths[b];
-  length = length < 0 ? 0 : (length > s.tokens ? s.tokens : length);
+  const int64_t length = live_tokens(a.lengths, b, s.tokens);
   return {.qkv = b * s.tokens * 3 * width + h * s.head_dim,
           .out = b * s.tokens * width + h * s.head_dim,
           .lse = head * s.tokens,

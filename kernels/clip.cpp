@@ -11,7 +11,9 @@ void clip_begin(const ClipTable& t) {
   std::fill_n(t.taking_part, t.scopes, 0.0);
 }
 
-void clip_see(const ClipTable& t, int64_t first, int64_t last, const double* sumsq) {
+template <class T>
+void clip_see(const ClipTable& t, int64_t first, int64_t last, const double* sumsq,
+              const T* losses) {
   const int64_t n = last - first;
   for (int64_t j = first; j < last; ++j) {
     double total = 0;
@@ -20,7 +22,7 @@ void clip_see(const ClipTable& t, int64_t first, int64_t last, const double* sum
       t.sumsq[l * t.groups + j] = own;
       total += own;
     }
-    t.norms[j] = std::sqrt(total);
+    t.norms[j] = group_norm(t, j, total, losses);
   }
   for (int64_t s = 0; s < t.scopes; ++s) {
     for (int64_t j = first; j < last; ++j) {
@@ -79,5 +81,8 @@ void clip_finish(const ClipTable& t) {
   }
   if (t.thresholds != nullptr) update_thresholds(t);
 }
+
+template void clip_see<float>(const ClipTable&, int64_t, int64_t, const double*, const float*);
+template void clip_see<double>(const ClipTable&, int64_t, int64_t, const double*, const double*);
 
 }  // namespace minnow::cpu

@@ -15,8 +15,10 @@ __global__ void clip_begin_kernel(ClipTable t) {
   for (int64_t s = threadIdx.x; s < t.scopes; s += blockDim.x) t.examples[s] = t.taking_part[s] = 0;
 }
 
-/// A thread a group: reads 8 L bytes, neighbours side by side.
-__global__ void group_norms_kernel(ClipTable t, int64_t first, int64_t last, const double* sumsq) {
+/// A thread a group: reads 8 L bytes, neighbours side by side, and the losses of its examples.
+template <class T>
+__global__ void group_norms_kernel(ClipTable t, int64_t first, int64_t last, const double* sumsq,
+                                   const T* losses) {
   const int64_t n = last - first;
   for (int64_t i = grid_thread(); i < n; i += grid_threads()) {
     double total = 0;
@@ -25,7 +27,7 @@ __global__ void group_norms_kernel(ClipTable t, int64_t first, int64_t last, con
       t.sumsq[l * t.groups + first + i] = own;
       total += own;
     }
-    t.norms[first + i] = sqrt(total);
+    t.norms[first + i] = group_norm(t, first + i, total, losses);
   }
 }
 
@@ -113,9 +115,11 @@ void clip_begin(const ClipTable& t) {
   MINNOW_LAUNCH(1, block_threads, 0, clip_begin_kernel, t);
 }
 
-void clip_see(const ClipTable& t, int64_t first, int64_t last, const double* sumsq) {
-  MINNOW_LAUNCH(grid_for(last - first), block_threads, 0, group_norms_kernel, t, first, last,
-                sumsq);
+template <class T>
+void clip_see(const ClipTable& t, int64_t first, int64_t last, const double* sumsq,
+              const T* losses) {
+  MINNOW_LAUNCH(grid_for(last - first), block_threads, 0, group_norms_kernel<T>, t, first, last,
+                sumsq, losses);
   MINNOW_LAUNCH(static_cast<unsigned>(t.scopes), block_threads, 0, see_groups_kernel, t, first,
                 last);
 }
@@ -126,5 +130,8 @@ void clip_finish(const ClipTable& t) {
   MINNOW_LAUNCH(scopes, block_threads, 0, finish_scopes_kernel, t);
   if (t.thresholds != nullptr) MINNOW_LAUNCH(scopes, block_threads, 0, thresholds_kernel, t);
 }
+
+template void clip_see<float>(const ClipTable&, int64_t, int64_t, const double*, const float*);
+template void clip_see<double>(const ClipTable&, int64_t, int64_t, const double*, const double*);
 
 }  // namespace minnow::cuda

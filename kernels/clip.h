@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "kernels/random.h"
 
@@ -29,7 +30,7 @@ enum class Scope { global, layer, domain };
 /// them up.
 enum class Reduction { mean, sum };
 
-/// What a group whose norm is infinite or NaN does to the step.
+/// What a group with a norm or a loss that is infinite or NaN does to the step.
 enum class OnNonfinite { skip, drop, error };
 
 /// What makes one update of K group gradients g_j with norms n_j: update = (1/K) sum_j c_j g_j, c_j
@@ -67,7 +68,7 @@ struct ClipTable {
   double* thresholds = nullptr;     ///< [S] of Rule::quantile, from step to step; otherwise null
 
   double* sumsq = nullptr;         ///< [L, K] squared norm of each parameter's share
-  double* norms = nullptr;         ///< [K] over all parameters
+  double* norms = nullptr;         ///< [K] over all parameters, see group_norm()
   double* deciding = nullptr;      ///< [S, K] the norms that decide
   double* factors = nullptr;       ///< [S, K] what group j's own norm decides; 0: not eligible
   double* rho = nullptr;           ///< [S, D] smallest eligible norm so far, or infinity
@@ -99,6 +100,16 @@ MINNOW_HOST_DEVICE inline double clip_factor(const ClipRule& rule, double thresh
       return 1 / (n + rule.gamma);
   }
   return 0;
+}
+
+/// The norm of group j, whose squared norm is sumsq; infinite where a loss of the group is not
+/// finite, which its gradient need not show: that of CTC is zero for a target without any frames.
+template <class T>
+MINNOW_HOST_DEVICE inline double group_norm(const ClipTable& t, int64_t j, double sumsq,
+                                            const T* losses) {
+  bool finite = true;
+  for (int64_t i = t.bounds[j]; i < t.bounds[j + 1]; ++i) finite &= std::isfinite(losses[i]);
+  return finite ? std::sqrt(sumsq) : std::numeric_limits<double>::infinity();
 }
 
 /// Fills in deciding norm and factor of group j in scope s from sumsq and norms; whether it takes
@@ -173,9 +184,12 @@ namespace cpu {
 /// Before the first group: nothing has been seen.
 void clip_begin(const ClipTable& table);
 
-/// Takes in the squared norms sumsq [L, last - first] of the groups [first, last): fills in their
-/// norms and factors and what is counted over all groups.
-void clip_see(const ClipTable& table, int64_t first, int64_t last, const double* sumsq);
+/// Takes in the squared norms sumsq [L, last - first] of the groups [first, last), and from losses
+/// [B] of all examples those of theirs: fills in their norms and factors and what is counted over
+/// all groups.
+template <class T>
+void clip_see(const ClipTable& table, int64_t first, int64_t last, const double* sumsq,
+              const T* losses);
 
 /// Once every group has been seen: common numbers, weights, coefficients, summary, `skipped`, and
 /// the thresholds of the next step.
@@ -187,7 +201,9 @@ void clip_finish(const ClipTable& table);
 namespace cuda {
 
 void clip_begin(const ClipTable& table);
-void clip_see(const ClipTable& table, int64_t first, int64_t last, const double* sumsq);
+template <class T>
+void clip_see(const ClipTable& table, int64_t first, int64_t last, const double* sumsq,
+              const T* losses);
 void clip_finish(const ClipTable& table);
 
 }  // namespace cuda

@@ -44,9 +44,11 @@ namespace minnow::cpu {
 /// label outside of its range, [0, frames], [0, labels] and [1, classes). None of that touches
 /// another example.
 ///
-/// Of the float32 pass only the softmax is in float32. Log-probabilities are sums in float64, whose
-/// frames lengths[b] * |log-probability| * 2^-53 is all that alignments lose: a loss is as exact as
-/// the log sum e^x of its frames, a posterior does not depend on that and is exact in float32.
+/// Of the float32 pass only the softmax is in float32. Log-probabilities are sums in float64: some
+/// 16 roundings a frame of numbers up to the loss, 16 lengths[b] losses[b] 2^-53 in all, which is
+/// what an alignment loses. A loss is besides as exact as the log sum e^x of its frames; a
+/// posterior does not depend on that, and is off by twice that share of itself, once for each
+/// direction.
 ///
 /// Source: Graves et al., "Connectionist temporal classification", ICML 2006, section 4.
 template <class T>

@@ -14,11 +14,12 @@ namespace minnow {
 /// The logarithm of 0.
 inline constexpr double log_zero = -std::numeric_limits<double>::infinity();
 
-/// e^x for x <= 0, or above by a rounding, to 2 units in the last place; 0 below the smallest
-/// normal number, NaN for NaN.
+/// e^min(x, 0), to 2 units in the last place: a sum of log-probabilities that is 0 but for its
+/// roundings may lie above. 0 below e^-708, where numbers are still normal; NaN for NaN.
 MINNOW_HOST_DEVICE inline double exp_below(double x) {
   constexpr double low = -708;
-  const double clamped = x < low ? low : x;  // in this order a NaN stays
+  const double most = x > 0 ? 0 : x;               // in this order a NaN stays,
+  const double clamped = most < low ? low : most;  // here, too
   // x = n ln 2 + r with |r| <= ln 2 / 2; adding 1.5 * 2^52 rounds to an integer in the low bits.
   const double shifted = clamped * 1.4426950408889634 + 6755399441055744.0;
   const double n = shifted - 6755399441055744.0;

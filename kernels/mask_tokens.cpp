@@ -20,7 +20,7 @@ void mask_tokens(int64_t examples, int64_t tokens, int64_t width, const int64_t*
 }
 
 void window_counts(int64_t n, int64_t kernel, int64_t stride, const int64_t* from, int64_t* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = from[i] < kernel ? 0 : (from[i] - kernel) / stride + 1;
+  for (int64_t i = 0; i < n; ++i) to[i] = window_count(from[i], kernel, stride);
 }
 
 #define MINNOW_INSTANTIATE(T) \

@@ -22,7 +22,7 @@ __global__ void mask_tokens_kernel(int64_t examples, int64_t tokens, int64_t wid
 __global__ void window_counts_kernel(int64_t n, int64_t kernel, int64_t stride, const int64_t* from,
                                      int64_t* to) {
   for (int64_t i = grid_thread(); i < n; i += grid_threads()) {
-    to[i] = from[i] < kernel ? 0 : (from[i] - kernel) / stride + 1;
+    to[i] = window_count(from[i], kernel, stride);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/launch.h"
+#include "kernels/lengths.h"
 
 namespace minnow::cpu {
 namespace {
@@ -14,7 +15,7 @@ void for_examples(const SequenceShape& s, const int64_t* lengths, F f) {
   const int64_t size = s.frames * s.channels;
   parallel_for(s.batch, element_grain / (size + 1) + 1, [=](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      f(b, b * size, lengths == nullptr ? s.frames : lengths[b]);
+      f(b, b * size, live_tokens(lengths, b, s.frames));
     }
   });
 }

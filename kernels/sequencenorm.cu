@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "kernels/device.h"
+#include "kernels/lengths.h"
 #include "kernels/sequencenorm.h"
 
 /// Bytes moved: 2 sizeof(T) an element forward, 3 backward, and what the caches do not keep of a
@@ -9,17 +10,13 @@
 namespace minnow::cuda {
 namespace {
 
-__device__ inline int64_t live_frames(const SequenceShape& s, const int64_t* lengths) {
-  return lengths == nullptr ? s.frames : lengths[blockIdx.x];
-}
-
 template <class T>
 __global__ void sequencenorm_forward_kernel(SequenceShape s, const int64_t* lengths, Wide<T> eps,
                                             const T* x, const Wide<T>* weight, const Wide<T>* bias,
                                             T* y, Wide<T>* mean, Wide<T>* rstd) {
   using W = Wide<T>;
   const int64_t b = blockIdx.x, at = b * s.frames * s.channels;
-  const int64_t size = live_frames(s, lengths) * s.channels;
+  const int64_t size = live_tokens(lengths, b, s.frames) * s.channels;
   W sum = 0, squares = 0;
   for (int64_t i = threadIdx.x; i < size; i += blockDim.x) sum += widen(x[at + i]);
   const W m = block_sum(sum) / static_cast<W>(max(size, int64_t{1}));
@@ -28,7 +25,8 @@ __global__ void sequencenorm_forward_kernel(SequenceShape s, const int64_t* leng
     const W d = widen(x[at + i]) - m;
     squares += d * d;
   }
-  const W r = W(1) / std::sqrt(block_sum(squares) / static_cast<W>(max(size, int64_t{1})) + eps);
+  const W var = block_sum(squares) / static_cast<W>(max(size, int64_t{1}));
+  const W r = size == 0 ? W(0) : W(1) / std::sqrt(var + eps);
   if (threadIdx.x == 0) {
     mean[b] = m;
     rstd[b] = r;
@@ -49,7 +47,7 @@ __global__ void sequencenorm_backward_kernel(SequenceShape s, const int64_t* len
                                              Wide<T>* gweight, Wide<T>* gbias) {
   using W = Wide<T>;
   const int64_t b = blockIdx.x, at = b * s.frames * s.channels;
-  const int64_t size = live_frames(s, lengths) * s.channels;
+  const int64_t size = live_tokens(lengths, b, s.frames) * s.channels;
   const W m = mean[b], r = rstd[b];
   W sum_h = 0, sum_hn = 0;
   for (int64_t c = threadIdx.x; c < s.channels; c += blockDim.x) {

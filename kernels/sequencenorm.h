@@ -16,7 +16,8 @@ namespace cpu {
 /// y = (x - mean) rstd * weight[c] + bias[c], the moments over all channels of the first lengths[b]
 /// frames of each example, and 0 in the frames after them, which are not read; rstd = 1 / sqrt(var
 /// + eps) with the biased variance. lengths may be null (T); weight and bias [C] may not.
-/// Overwrites y; saves mean and rstd [B]. It is GroupNorm with one group, for sequences.
+/// Overwrites y; saves mean and rstd [B], 0 of an example without frames. It is GroupNorm with one
+/// group, for sequences.
 template <class T>
 void sequencenorm_forward(const SequenceShape& shape, const int64_t* lengths, Wide<T> eps,
                           const T* x, const Wide<T>* weight, const Wide<T>* bias, T* y,

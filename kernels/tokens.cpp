@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/launch.h"
+#include "kernels/lengths.h"
 
 namespace minnow::cpu {
 
@@ -19,7 +20,7 @@ void mean_tokens_forward(int64_t examples, int64_t tokens, int64_t width, int64_
   const int64_t grain = element_grain / (tokens * width + 1) + 1;
   parallel_for(examples, grain, [=](int64_t begin, int64_t end) {
     for (int64_t e = begin; e < end; ++e) {
-      const int64_t last = lengths == nullptr ? tokens : lengths[e];
+      const int64_t last = live_tokens(lengths, e, tokens);
       const T scale = last > first ? T(1) / static_cast<T>(last - first) : T(0);
       T* ye = y + e * width;
       std::fill_n(ye, width, T(0));
@@ -40,7 +41,7 @@ void mean_tokens_backward(int64_t examples, int64_t tokens, int64_t width, int64
   const int64_t grain = element_grain / (tokens * width + 1) + 1;
   parallel_for(examples, grain, [=](int64_t begin, int64_t end) {
     for (int64_t e = begin; e < end; ++e) {
-      const int64_t last = std::max(first, lengths == nullptr ? tokens : lengths[e]);
+      const int64_t last = std::max(first, live_tokens(lengths, e, tokens));
       const T scale = T(1) / static_cast<T>(last - first);
       T* rows = gx + e * tokens * width;
       std::fill_n(rows, first * width, T(0));

@@ -1,4 +1,5 @@
 #include "kernels/device.h"
+#include "kernels/lengths.h"
 #include "kernels/tokens.h"
 
 /// Bytes moved: count n sizeof(T) read (once for a repeated block) and written by copy_blocks;
@@ -29,7 +30,7 @@ __global__ void mean_tokens_forward_kernel(int64_t examples, int64_t tokens, int
   const int64_t column = matrix_column() * n;
   const int row = static_cast<int>(threadIdx.y), lane = static_cast<int>(threadIdx.x);
   for (int64_t e = blockIdx.y; e < examples; e += gridDim.y) {
-    const int64_t end = lengths == nullptr ? tokens : min(lengths[e], tokens);
+    const int64_t end = live_tokens(lengths, e, tokens);
     const W scale = end > first ? W(1) / static_cast<W>(end - first) : W(0);
     W sum[n] = {};
     for (int64_t t = first + row; t < end && column < width; t += matrix_rows) {
@@ -61,7 +62,7 @@ __global__ void mean_tokens_backward_kernel(int64_t examples, int64_t tokens, in
   if (column >= width) return;
   for (int64_t r = matrix_row(); r < examples * tokens; r += matrix_row_step()) {
     const int64_t e = r / tokens, t = r - e * tokens;
-    const int64_t end = lengths == nullptr ? tokens : lengths[e];
+    const int64_t end = live_tokens(lengths, e, tokens);
     Run<T, n> run{};
     if (t >= first && t < end) {
       const W scale = W(1) / static_cast<W>(end - first);

@@ -1,7 +1,8 @@
 #include "nn/conformer.h"
 
-#include <algorithm>
 #include <cmath>
+
+#include "kernels/mask_tokens.h"
 
 namespace minnow::nn {
 namespace {
@@ -11,7 +12,7 @@ constexpr int64_t window = 3, stride = 2;                     // of a subsamplin
 constexpr int64_t shortest = window + stride * (window - 1);  // frames that make one output
 
 int64_t halved(int64_t frames) {
-  return frames < window ? 0 : (frames - window) / stride + 1;
+  return window_count(frames, window, stride);
 }
 
 Tensor quartered(const Tensor& lengths) {
@@ -41,12 +42,12 @@ ConformerConfig checked(const ConformerConfig& c) {
         "model.conv_norm: \"layer\" or \"group\"; got \"{}\"", c.conv_norm);
   check(c.positions == "sinusoidal" || c.positions == "none",
         "model.positions: \"sinusoidal\" or \"none\"; got \"{}\"", c.positions);
+  check(c.intermediate >= 0 && c.intermediate < 1, "model.intermediate: must be in [0, 1); got {}",
+        c.intermediate);
+  check(c.intermediate == 0 || c.depth >= 2,
+        "model.intermediate: {} needs model.depth of at least 2; got {}", c.intermediate, c.depth);
   check(c.subsampling >= 0, "model.subsampling: must not be negative; got {}", c.subsampling);
   return c;
-}
-
-int64_t hidden_of(const ConformerConfig& c) {
-  return std::max<int64_t>(1, std::lround(static_cast<double>(c.dim) * c.ffn_ratio));
 }
 
 }  // namespace
@@ -139,11 +140,11 @@ void ConformerConvolution::collect(const std::string& prefix, Parameters& into) 
 }
 
 ConformerLayer::ConformerLayer(const ConformerConfig& config, Init& init)
-    : ffn1_(config.dim, hidden_of(config), config.dropout, init),
+    : ffn1_(config.dim, hidden_width(config.dim, config.ffn_ratio), config.dropout, init),
       self_attn_layer_norm_(config.dim, init, norm_eps),
       self_attn_(config.dim, config.heads, init),
       conv_module_(config, init),
-      ffn2_(config.dim, hidden_of(config), config.dropout, init),
+      ffn2_(config.dim, hidden_width(config.dim, config.ffn_ratio), config.dropout, init),
       final_layer_norm_(config.dim, init, norm_eps),
       dropout_(config.dropout) {}
 
@@ -196,11 +197,20 @@ Tensor Conformer::positions(int64_t frames, const Var& x) const {
 }
 
 Var Conformer::forward(const Var& x, const Tensor& lengths) const {
+  return run(x, lengths, false).last;
+}
+
+Conformer::Logits Conformer::forward_with_middle(const Var& x, const Tensor& lengths) const {
+  check(layers_.size() >= 2, "conformer: one layer has no middle");
+  return run(x, lengths, true);
+}
+
+Conformer::Logits Conformer::run(const Var& x, const Tensor& lengths, bool middle) const {
   check(x.value().rank() == 3 && x.dim(2) == config_.features && x.dim(1) >= shortest,
         "conformer: frames must be [B, T, {}] with T at least {}; got {}", config_.features,
         shortest, to_string(x.shape()));
+  Var h = subsample_.forward(masked(x, lengths));  // [B, T', D], once the lengths are checked
   const Tensor left = lengths.defined() ? quartered(lengths) : Tensor();
-  Var h = subsample_.forward(masked(x, lengths));  // [B, T', D]
   if (config_.positions == "sinusoidal") {
     // As in Vaswani et al., "Attention is all you need": what comes in is made as large as they
     // are.
@@ -208,8 +218,13 @@ Var Conformer::forward(const Var& x, const Tensor& lengths) const {
     h = add_constant(h, positions(h.dim(1), h));
   }
   h = dropout(h, config_.dropout);
-  for (const auto& layer : layers_) h = layer->forward(h, left);
-  return head_.forward(h);  // [B, T', classes]
+  Logits logits;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    h = layers_[i]->forward(h, left);
+    if (middle && i + 1 == layers_.size() / 2) logits.middle = head_.forward(h);
+  }
+  logits.last = head_.forward(h);  // [B, T', classes]
+  return logits;
 }
 
 void Conformer::collect(const std::string& prefix, Parameters& into) {

@@ -6,6 +6,7 @@
 
 namespace minnow::nn {
 
+/// What Conformer is made of; its constructor throws Error, naming the key, for what does not fit.
 struct ConformerConfig {
   int64_t features = 80;  ///< F of an input frame
   int64_t classes = 32;   ///< of an output frame; class 0 is the blank
@@ -19,6 +20,9 @@ struct ConformerConfig {
   std::string conv_norm = "layer";
   std::string positions = "sinusoidal";  ///< or "none"
   int64_t subsampling = 0;               ///< channels of the subsampling convolutions; 0: dim
+  /// The weight that a training loss gives to the logits of the middle layer, see
+  /// forward_with_middle; the last layer's have the rest. 0: they are not wanted.
+  double intermediate = 0;
 };
 
 /// Two convolutions of 3x3 and stride 2 over [T, F], without padding so that no output reads beyond
@@ -106,11 +110,22 @@ class Conformer final : public Model {
  public:
   Conformer(const ConformerConfig& config, Init init);
   Var forward(const Var& x, const Tensor& lengths) const override;
+
+  struct Logits {
+    Var last;
+    Var middle = {};
+  };
+  /// The same, and what the head, which is shared, makes of the layer that has half of all up to
+  /// it: a loss of both trains the lower layers better. Source: Lee and Watanabe, "Intermediate
+  /// loss regularization for CTC-based speech recognition", ICASSP 2021.
+  Logits forward_with_middle(const Var& x, const Tensor& lengths) const;
+
   /// 0 for fewer than seven frames.
   int64_t output_length(int64_t input_length) const override;
   void collect(const std::string& prefix, Parameters& into) override;
 
  private:
+  Logits run(const Var& x, const Tensor& lengths, bool middle) const;
   /// The first `frames` sinusoidal positions [T, D], like x.
   Tensor positions(int64_t frames, const Var& x) const;
 

@@ -1,5 +1,6 @@
 #include "nn/layers.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace minnow::nn {
@@ -26,6 +27,10 @@ Parameter statistic(Tensor value) {
 }
 
 }  // namespace
+
+int64_t hidden_width(int64_t dim, double ratio) {
+  return std::max<int64_t>(1, std::llround(static_cast<double>(dim) * ratio));
+}
 
 Linear::Linear(int64_t in, int64_t out, Init& init, Start start, bool with_bias) {
   const double bound = fan_in_bound(in);

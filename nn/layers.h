@@ -11,6 +11,9 @@ namespace minnow::nn {
 /// ResNet (normal with variance 2 / fan out, zero bias).
 enum class Start { vit, fan_in, fan_out };
 
+/// Width of the hidden layer of an MLP on `dim` numbers: ratio dim, rounded, and at least 1.
+int64_t hidden_width(int64_t dim, double ratio);
+
 /// x [..., in] -> [..., out].
 class Linear final : public Module {
  public:

@@ -40,10 +40,11 @@ class ConvNet final : public Model {
   Linear head_;
 };
 
-/// What a recipe says of the model, and what its data add: image, channels and classes.
+/// What a recipe says of the model, and what its data add: image, channels and classes of pictures,
+/// features and classes of speech, vocabulary, max_tokens and classes of texts.
 struct ModelConfig {
   std::string name = "vit";
-  VitConfig vit = {};                   ///< image, channels and classes hold for every model
+  VitConfig vit = {};  ///< image, channels: of all models of pictures; classes: of all
   std::vector<int64_t> hidden = {256};  ///< of "mlp"
   /// Of "conformer"; what it shares with the vit stands there: channels, which are its features,
   /// classes, dim, depth, heads, mlp_ratio and dropout.

@@ -1,6 +1,5 @@
 #include "nn/text.h"
 
-#include <cmath>
 #include <numeric>
 
 namespace minnow::nn {
@@ -15,6 +14,8 @@ const TextConfig& checked(const TextConfig& c) {
   check(c.dim >= 1 && c.heads >= 1 && c.dim % c.heads == 0,
         "model.heads: must divide model.dim; got {} and {}", c.heads, c.dim);
   check(c.depth >= 1, "model.depth: at least one block; got {}", c.depth);
+  check(c.mlp_ratio > 0, "model.mlp_ratio: must be positive; got {}", c.mlp_ratio);
+  check(c.dropout >= 0 && c.dropout < 1, "model.dropout: must be in [0, 1); got {}", c.dropout);
   return c;
 }
 
@@ -43,8 +44,7 @@ TextEncoder::TextEncoder(const TextConfig& config, Init init)
       pos_embed_(table(config.max_tokens, config.dim, init, false)),
       norm_(config.dim, init, 1e-6),
       head_(config.dim, config.classes, init, Start::vit) {
-  const auto hidden =
-      static_cast<int64_t>(std::lround(static_cast<double>(config.dim) * config.mlp_ratio));
+  const int64_t hidden = hidden_width(config.dim, config.mlp_ratio);
   for (int64_t i = 0; i < config.depth; ++i) {
     blocks_.push_back(std::make_unique<Block>(BlockConfig{.width = config.dim,
                                                           .heads = config.heads,

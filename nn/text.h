@@ -7,6 +7,8 @@
 
 namespace minnow::nn {
 
+/// What TextEncoder is made of; its constructor throws Error, naming the key, for what does not
+/// fit.
 struct TextConfig {
   int64_t vocabulary = 0;    ///< V; ids are in [0, V), and 0 is padding
   int64_t max_tokens = 256;  ///< longest text

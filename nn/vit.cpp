@@ -38,8 +38,7 @@ Vit::Vit(const VitConfig& config, Init init)
       undecayed(init.uniform({config.dim, config.channels, config.patch, config.patch}, bound));
   patch_weight_.decay = true;
   patch_bias_ = undecayed(init.uniform({config.dim}, bound));
-  const auto hidden =
-      static_cast<int64_t>(std::lround(static_cast<double>(config.dim) * config.mlp_ratio));
+  const int64_t hidden = hidden_width(config.dim, config.mlp_ratio);
   for (int64_t i = 0; i < config.depth; ++i) {
     const double share =
         config.depth == 1 ? 0 : static_cast<double>(i) / static_cast<double>(config.depth - 1);

@@ -10,8 +10,7 @@
 namespace minnow::test {
 
 Golden::Golden(const std::string& name)
-    : name_(name),
-      file_(load_safetensors(test::source_path("tests/golden") / (name + ".safetensors"))) {}
+    : name_(name), file_(load_safetensors(source_path("tests/golden") / (name + ".safetensors"))) {}
 
 Tensor Golden::at(const std::string& name) const {
   const Tensor* found = file_.find(name);

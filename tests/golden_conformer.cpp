@@ -23,8 +23,9 @@ double tolerance(DType dtype) {
 
 class OnGolden {
  public:
-  OnGolden(const std::string& norm, DType dtype)
-      : golden("conformer_" + norm + "_test"),
+  OnGolden(const std::string& name, DType dtype)
+      : golden("conformer_" + name + "_test"),
+        share(name == "middle" ? 0.3 : 0),
         model({.features = 15,
                .classes = 6,
                .dim = 16,
@@ -32,7 +33,7 @@ class OnGolden {
                .heads = 2,
                .ffn_ratio = 2,
                .conv_kernel = 7,
-               .conv_norm = norm,
+               .conv_norm = name == "group" ? "group" : "layer",
                .subsampling = 4},
               nn::Init(1)),
         parameters(model.parameters()) {
@@ -48,12 +49,18 @@ class OnGolden {
     return [this](Tape& tape, int64_t begin, int64_t end) {
       tape.set_random({.seed = 1, .step = 0, .example_ids = {}, .training = true});
       const Var x = tape.input(input.slice(begin, end));
-      return ctc_loss(model.forward(x, lengths.slice(begin, end)), output_lengths.slice(begin, end),
-                      targets.slice(begin, end), target_lengths.slice(begin, end));
+      const auto ctc = [&](const Var& logits) {
+        return ctc_loss(logits, output_lengths.slice(begin, end), targets.slice(begin, end),
+                        target_lengths.slice(begin, end));
+      };
+      if (share == 0) return ctc(model.forward(x, lengths.slice(begin, end)));
+      const auto [last, middle] = model.forward_with_middle(x, lengths.slice(begin, end));
+      return add(scale(ctc(last), 1 - share), scale(ctc(middle), share));
     };
   }
 
   Golden golden;
+  double share;  // of the loss of the middle layer
   nn::Conformer model;
   Parameters parameters;
   Tensor input, lengths, output_lengths, targets, target_lengths;
@@ -61,7 +68,7 @@ class OnGolden {
 
 class GoldenConformer : public testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenConformer, testing::Values("layer", "group"),
+INSTANTIATE_TEST_SUITE_P(All, GoldenConformer, testing::Values("layer", "group", "middle"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(GoldenConformer, LogitsOfARaggedBatch) {

@@ -178,7 +178,7 @@ TEST_P(GoldenModels, ParametersHaveTheNamesAndShapesOfPyTorch) {
 
 TEST(GoldenNames, FullSizeModelsHaveTheTensorsOfTorchvisionAndTimm) {
   std::map<std::string, std::string> expected;
-  std::istringstream lines(read_text_file(test::source_path("tests/golden/model_tensors.txt")));
+  std::istringstream lines(read_text_file(source_path("tests/golden/model_tensors.txt")));
   for (std::string line; std::getline(lines, line);) {
     const size_t space = line.find(' ');
     expected[line.substr(0, space)] += line.substr(space + 1) + "\n";

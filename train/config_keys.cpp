@@ -82,6 +82,8 @@ std::vector<Key> model_keys() {
        "conformer: what is added to tell frames apart"},
       {"model.subsampling", FIELD(model.conformer.subsampling), at_least(0),
        "conformer: channels of the two convolutions that keep every fourth frame; 0: model.dim"},
+      {"model.intermediate", FIELD(model.conformer.intermediate), share_below_one(),
+       "conformer: share of the training loss that is CTC of its middle layer; 0: none"},
   };
 }
 
@@ -119,6 +121,8 @@ std::vector<Key> data_keys() {
       {"data.std", FIELD(data.std), above(0), "likewise, their standard deviation"},
       {"data.cache", FIELD(data.cache), up_to(kMostMiB),
        "imagefolder, speech: MiB of decoded pictures, or of features, to keep"},
+      {"data.cache_dir", FIELD(data.set.speech.cache_dir), any(),
+       "recordings: folder that keeps their features for other runs; empty: none"},
       {"data.train_size", FIELD(data.set.train_size), at_least(1),
        "shapes, tones: training examples"},
       {"data.test_size", FIELD(data.set.test_size), at_least(1), "shapes, tones: test examples"},
@@ -129,9 +133,9 @@ std::vector<Key> data_keys() {
       {"data.imbalance", FIELD(data.set.reviews.imbalance), at_least(1),
        "reviews: training examples of the first domain / of the last; geometric between them"},
       {"data.vocabulary", FIELD(data.set.reviews.vocabulary), between(3, 1 << 20),
-       "reviews: word pieces to learn"},
+       "reviews, tokens=pieces: word pieces to learn"},
       {"data.pieces", FIELD(data.set.reviews.pieces), one_of({"bpe", "unigram"}),
-       "reviews: how they are learnt"},
+       "reviews, tokens=pieces: how they are learnt"},
       {"data.max_tokens", FIELD(data.set.reviews.max_tokens), at_least(1),
        "reviews: word pieces after which a longer text ends"},
       {"data.seed", FIELD(data.set.seed), any(),
@@ -148,6 +152,8 @@ std::vector<Key> data_keys() {
 
 std::vector<Key> speech_keys() {
   return {
+      {"data.tokens", FIELD(data.set.speech.tokens), one_of({"characters", "pieces"}),
+       "speech: what a recogniser spells with: letters, or data.vocabulary pieces of words"},
       {"data.rate", FIELD(data.set.speech.rate), between(4000, 192000),
        "speech: samples a second; other recordings are resampled"},
       {"data.bins", FIELD(data.set.speech.bins), between(1, 1024),

@@ -6,6 +6,7 @@
 
 #include "train/checkpoint.h"
 #include "train/positions.h"
+#include "train/run_folder.h"
 #include "train/task.h"
 
 namespace minnow {
@@ -106,6 +107,9 @@ void start_from(const Parameters& parameters, const Config& config, const Datase
         parameters, file, path, dataset,
         fmt::format(" ({}); init.new_head=true trains a new {}",
                     head_difference(parameters, file, head), head.substr(0, head.size() - 1)));
+  }
+  if (const auto notes = notes_in(path); notes && !config.init_new_head) {
+    check_tokens(*notes, dataset, path + ", without init.new_head=true");
   }
   fit_positions(parameters, file, path);
   copy_by_name(wanted, file.tensors, path);

@@ -18,7 +18,7 @@ const std::string notes_key = "minnow.data";
 /// Whether a change of the key would make the rest of a run belong to another run. How fast the
 /// data come is free.
 bool is_fixed(const std::string& key) {
-  if (key == "data.workers" || key == "data.cache") return false;
+  if (key == "data.workers" || key == "data.cache" || key == "data.cache_dir") return false;
   return key == "seed" || key == "train.batch" || key == "optim.name" || key == "optim.freeze" ||
          key.starts_with("model.") || key.starts_with("data.");
 }
@@ -176,17 +176,21 @@ std::string to_json(const DataNotes& notes) {
       -1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+DataNotes notes_from(const std::string& json, const std::string& where) {
+  try {
+    const auto notes = nlohmann::json::parse(json);
+    return {notes.at("classes"), notes.at("channels")};
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(fmt::format("{} cannot be read: {}", where, error.what()));
+  }
+}
+
 std::optional<DataNotes> notes_in(const fs::path& weights) {
   const SafetensorsFile file = load_safetensors(weights);
   for (const std::string& key : {notes_key, std::string("minnow.extra.") + kNotesKey}) {
     const auto found = file.metadata.find(key);
     if (found == file.metadata.end()) continue;
-    try {
-      const auto json = nlohmann::json::parse(found->second);
-      return DataNotes{json.at("classes"), json.at("channels")};
-    } catch (const nlohmann::json::exception& error) {
-      throw Error(fmt::format("{}: {} cannot be read: {}", weights.string(), key, error.what()));
-    }
+    return notes_from(found->second, fmt::format("{}: {}", weights.string(), key));
   }
   return std::nullopt;
 }

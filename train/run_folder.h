@@ -38,6 +38,8 @@ FolderLock open_run_folder(Config& config, std::optional<int64_t> resumed_step);
 std::filesystem::path metrics_path(const std::filesystem::path& run_dir);
 
 std::string to_json(const DataNotes& notes);
+/// What to_json gave. Error that names `where` for anything else.
+DataNotes notes_from(const std::string& json, const std::string& where);
 
 /// The configuration that a checkpoint or a file of weights carries; empty where it carries none.
 std::string config_in(const std::filesystem::path& weights);

@@ -2,10 +2,13 @@
 
 #include <omp.h>
 
+#include <algorithm>
+
 #include "data/wrappers.h"
 #include "engine/ops.h"
 #include "kernels/gemm.h"
 #include "train/checkpoint.h"
+#include "train/run_folder.h"
 
 namespace minnow {
 
@@ -114,6 +117,7 @@ std::unique_ptr<nn::Model> make_model(const Config& config, const DataNotes& not
 void load_model(nn::Model& model, const std::string& path, const Dataset& dataset, bool raw) {
   const SafetensorsFile file = load_weights(path, raw);
   check_classes(model.parameters(), file, path, dataset);
+  if (const auto notes = notes_in(path)) check_tokens(*notes, dataset, path);
   load_parameters(model.parameters(), file, path);
 }
 
@@ -125,6 +129,19 @@ void check_classes(const Parameters& parameters, const SafetensorsFile& file,
   check(bias == nullptr || bias->rank() != 1 || bias->dim(0) == classes,
         "{}: its weights tell {} classes apart, but the data have {}{}", path,
         bias == nullptr ? 0 : bias->numel(), classes, hint);
+}
+
+void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where) {
+  if (!dataset.transcribed()) return;
+  const auto &known = notes.classes, &now = dataset.classes();
+  const auto [a, b] = std::mismatch(known.begin(), known.end(), now.begin(), now.end());
+  const auto name = [](const auto& at, const auto& all) {
+    return at == all.end() ? "none" : "\"" + *at + "\"";
+  };
+  check(a == known.end() && b == now.end(),
+        "{}: its tokens are not those of the data, whose training transcripts must have changed: "
+        "token {} is {} there and {} here",
+        where, a - known.begin(), name(a, known), name(b, now));
 }
 
 std::string why_not_cuda(const Config& config) {
@@ -150,11 +167,20 @@ Device compute_device(const Config& config) {
   return cuda ? Device::cuda() : Device::cpu();
 }
 
-Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs,
-              const Tensor& lengths) {
+namespace {
+
+/// What a model reads, in config.precision.
+Var input_of(const Config& config, Tape& tape, const Tensor& inputs) {
   const DType dtype = config.precision == "bf16" ? DType::bfloat16 : DType::float32;
   const bool tokens = inputs.dtype() == DType::int64;
-  const Var x = tape.input(tokens ? inputs : inputs.to(dtype));
+  return tape.input(tokens ? inputs : inputs.to(dtype));
+}
+
+}  // namespace
+
+Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Tensor& inputs,
+              const Tensor& lengths) {
+  const Var x = input_of(config, tape, inputs);
   const Tensor ends = lengths.defined() ? lengths.to(x.device()) : lengths;
   return convert(model.forward(x, ends), DType::float32);
 }
@@ -167,15 +193,41 @@ Tensor output_lengths(const nn::Model& model, const Tensor& lengths) {
   return outputs;
 }
 
+namespace {
+
+/// CTC of a batch on the model's device; of the last layer alone where the tape only evaluates.
+Var transcript_losses(const nn::Model& model, const Config& config, Tape& tape,
+                      const Batch& batch) {
+  const Device device = batch.inputs.device();
+  const Tensor frames = output_lengths(model, batch.lengths);
+  const auto ctc = [&](const Var& logits) {
+    return ctc_loss(convert(logits, DType::float32), frames, batch.targets, batch.target_lengths);
+  };
+  const Var x = input_of(config, tape, batch.inputs);
+  const Tensor ends = batch.lengths.to(device);
+  const double share = tape.recording() ? config.model.conformer.intermediate : 0;
+  if (share == 0) return ctc(model.forward(x, ends));
+  const auto [last, middle] =
+      dynamic_cast<const nn::Conformer&>(model).forward_with_middle(x, ends);
+  return add(scale(ctc(last), 1 - share), scale(ctc(middle), share));
+}
+
+}  // namespace
+
 Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Batch& batch,
               int64_t begin, int64_t end) {
   const auto part = [&](const Tensor& t) { return t.defined() ? t.slice(begin, end) : t; };
-  const Tensor lengths = part(batch.lengths);
-  const Var logits = logits_of(model, config, tape, part(batch.inputs), lengths);
   if (batch.targets.defined()) {
-    return ctc_loss(logits, output_lengths(model, lengths).to(logits.device()), part(batch.targets),
-                    part(batch.target_lengths));
+    return transcript_losses(model, config, tape,
+                             {.inputs = part(batch.inputs),
+                              .labels = {},
+                              .ids = {},
+                              .marked = {},
+                              .lengths = part(batch.lengths),
+                              .targets = part(batch.targets),
+                              .target_lengths = part(batch.target_lengths)});
   }
+  const Var logits = logits_of(model, config, tape, part(batch.inputs), part(batch.lengths));
   return cross_entropy(logits, part(batch.labels),
                        tape.recording() ? config.train.label_smoothing : 0);
 }

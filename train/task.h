@@ -62,6 +62,11 @@ void load_model(nn::Model& model, const std::string& path, const Dataset& datase
 void check_classes(const Parameters& parameters, const SafetensorsFile& file,
                    const std::string& path, const Dataset& dataset, const std::string& hint = "");
 
+/// Error unless the transcripts of the data are made of the tokens that `notes`, of weights, tell,
+/// in the same order: those of word pieces hang on every training transcript. The message begins
+/// with `where`.
+void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where);
+
 /// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says
 /// why where config.device or config.precision can't be had. Also switches TF32 on or off.
 Device compute_device(const Config& config);
@@ -77,7 +82,8 @@ Var logits_of(const nn::Model& model, const Config& config, Tape& tape, const Te
 Tensor output_lengths(const nn::Model& model, const Tensor& lengths);
 
 /// The losses [n] of the examples [begin, end) of a batch on the model's device: CTC of those that
-/// have a transcript, otherwise cross-entropy.
+/// have a transcript, otherwise cross-entropy. On a tape that records, with label smoothing and, of
+/// a conformer, the share of its middle layer.
 Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Batch& batch,
               int64_t begin, int64_t end);
 

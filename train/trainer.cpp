@@ -80,6 +80,9 @@ void Trainer::load_start(const std::optional<Checkpoint>& from) {
     begin_average();  // of the weights that training starts from
     return;
   }
+  if (const auto told = from->extra.find(kNotesKey); told != from->extra.end()) {
+    check_tokens(notes_from(told->second, "the checkpoint's notes"), *train_, "the checkpoint");
+  }
   load_parameters(parameters_, {from->parameters, {}}, "the checkpoint");
   optimizer_->load_state(from->optimizer);
   begin_average();
@@ -243,9 +246,9 @@ void Trainer::record(Unread& step, double loss, const GroupNorms& seen) {
     log_->write(line);
   }
   if (seen.nonfinite > 0) {
-    progress_->line(fmt::format("step {}: {} of {} micro-batches have no finite gradient; {}",
-                                place.step, seen.nonfinite, groups.groups(),
-                                seen.skipped ? "step skipped" : "left out"));
+    progress_->line(fmt::format(
+        "step {}: {} of {} micro-batches have no finite loss and gradient; {}", place.step,
+        seen.nonfinite, groups.groups(), seen.skipped ? "step skipped" : "left out"));
   }
   progress_->update(place.step, place.epoch, loss, lr, rate_);
 }

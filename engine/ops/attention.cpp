@@ -5,6 +5,7 @@
 #include "kernels/launch.h"
 
 namespace minnow {
+
 Var attention(const Var& qkv, int64_t heads, const AttentionOptions& options) {
   check(qkv.value().rank() == 3 && qkv.dim(2) % 3 == 0,
         "attention: qkv must be [B, T, 3 D]; got {}", to_string(qkv.shape()));

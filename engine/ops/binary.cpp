@@ -110,7 +110,7 @@ Var add_constant(const Var& x, const Tensor& c) {
         "add_constant: the constant must have the shape of one example of x {}; got {}",
         to_string(x.shape()), to_string(c.shape()));
   return x.tape().record(
-      plus_rows("add_constant", x.value(), c), {x.slot()}, {},
+      plus_rows("add_constant", x.value(), c.to(x.device())), {x.slot()}, {},
       [slot = x.slot()](Tensor gy, Backprop& back) { back.give(slot, std::move(gy)); });
 }
 

@@ -1,24 +1,11 @@
 #include "kernels/ctc.h"
 
+#include "engine/lengths.h"
 #include "engine/ops.h"
 #include "kernels/launch.h"
 
 namespace minnow {
 namespace {
-
-/// [B] int64 numbers, each in [0, most].
-void check_lengths(std::string_view name, const Tensor& lengths, int64_t examples,
-                   std::string_view axis, int64_t most) {
-  check(lengths.dtype() == DType::int64 && lengths.shape() == Shape{examples},
-        "ctc_loss: {} must be [B] = [{}] int64; got {} {}", name, examples,
-        to_string(lengths.shape()), to_string(lengths.dtype()));
-  for (int64_t b = 0; lengths.device().is_cpu() && b < examples; ++b) {
-    const int64_t length = lengths.data<int64_t>()[b];
-    check(length >= 0 && length <= most,
-          "ctc_loss: {} must lie in [0, {}] with {} = {}; got {} for example {}", name, axis, axis,
-          most, length, b);
-  }
-}
 
 CtcShape check_inputs(const Var& logits, const Tensor& lengths, const Tensor& targets,
                       const Tensor& target_lengths) {
@@ -29,8 +16,8 @@ CtcShape check_inputs(const Var& logits, const Tensor& lengths, const Tensor& ta
         "ctc_loss: targets must be [B, U] int64 with B = {}; got {} {}", examples,
         to_string(targets.shape()), to_string(targets.dtype()));
   const CtcShape shape{examples, logits.dim(1), logits.dim(2), targets.dim(1)};
-  check_lengths("lengths", lengths, examples, "T", shape.frames);
-  check_lengths("target_lengths", target_lengths, examples, "U", shape.labels);
+  check_lengths("ctc_loss", lengths, examples, shape.frames);
+  check_lengths("ctc_loss", target_lengths, examples, shape.labels, "target_lengths", "U");
   // What lies on a GPU is not read: the kernel gives an example out of range the loss NaN.
   if (targets.device().is_cuda() || target_lengths.device().is_cuda()) return shape;
   for (int64_t b = 0; b < examples; ++b) {

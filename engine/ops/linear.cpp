@@ -16,7 +16,7 @@ Var linear(const Var& x, const Parameter& weight, const Parameter* bias) {
   w = w.reshape(matrix);
   check(w.rank() == 2 && w.dim(1) == in,
         "linear: weight must be [out, in] with in = {}, the input's last axis; got {}", in,
-        to_string(w.shape()));
+        to_string(weight.value.shape()));
   const int64_t out = w.dim(0), rows = x.value().numel() / std::max<int64_t>(in, 1);
   check(bias == nullptr || bias->value.shape() == Shape{out}, "linear: bias must be [{}]; got {}",
         out, bias == nullptr ? "" : to_string(bias->value.shape()));

@@ -33,6 +33,10 @@ Var mask_tokens(const Var& x, const Tensor& lengths) {
 }
 
 Tensor window_counts(const Tensor& lengths, int64_t kernel, int64_t stride) {
+  check(lengths.dtype() == DType::int64, "window_counts: lengths must be int64; got {}",
+        to_string(lengths.dtype()));
+  check(kernel >= 1 && stride >= 1, "window_counts: kernel and stride must be positive; got {}, {}",
+        kernel, stride);
   const Tensor counts = Tensor::empty(lengths.shape(), DType::int64, lengths.device());
   MINNOW_ON(lengths.device(), window_counts)
   (lengths.numel(), kernel, stride, lengths.data<int64_t>(), counts.data<int64_t>());

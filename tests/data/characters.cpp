@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "nn/conformer.h"
 #include "tests/data/files.h"
 
 namespace minnow::data_test {
@@ -52,8 +53,9 @@ TEST(Characters, FramesThatATargetNeeds) {
   EXPECT_EQ(frames_needed(std::vector<int64_t>{2, 2, 2, 5, 5}), 8);
 }
 
-/// Windows of 3 in steps of 2, counted one by one, twice.
+/// Windows of 3 in steps of 2, counted one by one, twice; and those of the model that is meant.
 TEST(Characters, FourfoldSubsampling) {
+  const nn::Conformer model({.features = 8, .dim = 4, .depth = 1, .heads = 1}, nn::Init(1));
   const auto windows = [](int64_t frames) {
     int64_t count = 0;
     for (int64_t begin = 0; begin + 3 <= frames; begin += 2) ++count;
@@ -61,6 +63,7 @@ TEST(Characters, FourfoldSubsampling) {
   };
   for (int64_t frames = 0; frames < 60; ++frames) {
     EXPECT_EQ(subsampled_frames(frames), windows(windows(frames))) << frames;
+    EXPECT_EQ(subsampled_frames(frames), model.output_length(frames)) << frames;
   }
 }
 

@@ -208,6 +208,29 @@ TEST(Speech, ADamagedTestFileIsNeverReplaced) {
   expect_error([&] { train.get(12, 0); }, {"nan.wav"});
 }
 
+/// The splits have the same pieces; CTC needs frames for these, not for letters.
+TEST(Speech, WordPieces) {
+  Corpus corpus;
+  fill(corpus);
+  // 18 frames leave 3 after the subsampling: enough for two pieces, too few for four letters.
+  corpus.add("train", "short.wav", "bcc bcc", tone(0.195, 300));
+  SpeechOptions options{.pieces = {.vocabulary = 11}};
+  EXPECT_TRUE(warns(corpus.open(Split::train, options), {"short.wav", "leaves 3"}));
+  options.tokens = "pieces";
+  const Speech train = corpus.open(Split::train, options), test = corpus.open(Split::test, options);
+  EXPECT_EQ(train.size(), 13);
+  EXPECT_EQ(train.classes().size(), 10u);
+  EXPECT_EQ(test.classes(), train.classes());
+  for (const Speech* set : {&train, &test}) {
+    for (int64_t i = 0; i < set->size(); ++i) {
+      std::string text;
+      for (int64_t token : set->get(i, 0).target) text += set->classes()[token];
+      for (size_t at; (at = text.find("\u2581")) != std::string::npos;) text.replace(at, 3, " ");
+      EXPECT_EQ(text, set == &test ? " abc" : i == 12 ? " bcc bcc" : i % 2 == 0 ? " ab a" : " bcc");
+    }
+  }
+}
+
 /// At 8 kHz in the file, at 16 kHz in the features, and the other way round.
 TEST(Speech, OtherRatesAreResampled) {
   Corpus corpus;
@@ -336,6 +359,56 @@ TEST(Speech, WorkersChangeNothing) {
   }
 }
 
+/// Kept for another one with the same options; whatever else changes features is told apart.
+TEST(Speech, FeaturesAreKeptInAFolder) {
+  Corpus corpus;
+  fill(corpus);
+  TemporaryFolder folder;
+  const auto kept = [&] {
+    int64_t files = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
+      files += entry.is_regular_file();
+    return files;
+  };
+  const SpeechOptions plain{.bins = 20, .cache_bytes = 0};
+  int64_t expected = 0;
+  const auto expect_same = [&](const SpeechOptions& options, Split split, int64_t more) {
+    SpeechOptions keeping = options;
+    keeping.cache_dir = folder.string();
+    const Speech without = corpus.open(split, options);
+    for (int round : {0, 1}) {
+      const Speech set = corpus.open(split, keeping);
+      for (int64_t i = 0; i < set.size(); ++i) {
+        EXPECT_EQ(bytes_of(set.get(i, 3).input), bytes_of(without.get(i, 3).input)) << round;
+      }
+      EXPECT_TRUE(set.warnings().empty());
+      if (round == 0) expected += more;
+      EXPECT_EQ(kept(), expected);
+    }
+  };
+  const auto with = [&](auto change) {
+    SpeechOptions options = plain;
+    change(options);
+    return options;
+  };
+  expect_same(plain, Split::train, 12);
+  expect_same(plain, Split::test, 3);
+  expect_same(with([](auto& o) { o.rate = 8000; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.bins = 21; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.preemphasis = 0.5; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.normalise = "none"; }), Split::train, 12);
+  expect_same(with([](auto& o) { o.noise_db = 10; }), Split::test, 3);
+  expect_same(with([](auto& o) { o.noise_db = 10, o.data_seed = 1; }), Split::test, 3);
+  expect_same(with([](auto& o) { o.noise_db = 10; }), Split::train, 0);
+  expect_same(with([](auto& o) { o.fast_share = 1; }), Split::train, 12);
+  // Of each epoch's speeds; the masks come later.
+  expect_same(with([](auto& o) { o.augment = true, o.speeds = {1}; }), Split::train, 0);
+  expect_same(with([](auto& o) { o.augment = true, o.speeds = {0.9}; }), Split::train, 12);
+  // A recording that changes.
+  corpus.add("extra", "3.wav", "bcc", tone(0.9, 900));
+  expect_same(plain, Split::train, 0);
+}
+
 /// 200 recordings at 0.3: 60, with a standard deviation of 6.5; five of them.
 TEST(Speech, FastDraggers) {
   Corpus corpus;
@@ -374,6 +447,7 @@ TEST(Speech, Errors) {
   refused({.bins = 500}, {"500 bins"});
   refused({.preemphasis = 2}, {"preemphasis", "2"});
   refused({.normalise = "global"}, {"normalise", "utterance or none", "global"});
+  refused({.tokens = "words"}, {"tokens", "characters or pieces", "words"});
   refused({.most_seconds = 0}, {"most_seconds"});
   refused({.speeds = {}}, {"speeds"});
   refused({.speeds = {1, 2}}, {"speeds", "0.8 to 1.25", "2"});

@@ -3,14 +3,15 @@ float64, with the padding masked, at small widths.
 
     python tests/golden/make_conformer_golden.py [FOLDER]        (default: the folder of this script)
 
-Needs torch, torchaudio and safetensors. conformer_NORM_test.safetensors, for each norm of the convolution modules:
+Needs torch, torchaudio and safetensors. conformer_NAME_test.safetensors, where NAME is a norm of the convolution
+modules, or "middle": "layer" with a share of the loss from the middle layer:
 
     param.NAME                float32
     input                     float32 [B, T, F], with numbers in the padding, too
     lengths, output_lengths   int64 [B]
     targets, target_lengths   int64 [B, U], [B]
     logits64                  float64 [B, T', V], zeros beyond each output length
-    losses64                  float64 [B], CTC
+    losses64                  float64 [B], CTC, or (1 - SHARE) CTC + SHARE CTC of the middle layer
     bN.norms                  float64 [K]: micro-batches of N examples, each run alone
     bN.update.NAME            float32: (1/K) sum_j (min_i n_i / n_j) g_j
 
@@ -34,6 +35,7 @@ DIM, HEADS, HIDDEN, DEPTH, KERNEL = 16, 2, 32, 2, 7
 FEATURES, CHANNELS, CLASSES = 15, 4, 6
 LENGTHS = [31, 18, 43, 27, 43]
 TARGETS = [[1, 2, 2], [3], [], [5, 4, 1], [2, 1, 2, 5]]
+SHARE = 0.3
 MARGIN = 3e-5  # of every ReLU from its kink
 
 
@@ -50,7 +52,7 @@ def padding(lengths, frames):
 
 
 class Model(nn.Module):
-    def __init__(self, norm):
+    def __init__(self, norm, share):
         super().__init__()
         bands = halved(halved(torch.tensor(FEATURES))).item()
         self.subsample = nn.Module()
@@ -60,7 +62,7 @@ class Model(nn.Module):
         encoder = torchaudio.models.Conformer(DIM, HEADS, HIDDEN, DEPTH, KERNEL, use_group_norm=norm == "group")
         self.conformer_layers = encoder.conformer_layers
         self.head = nn.Linear(DIM, CLASSES)
-        self.norm, self.margin = norm, math.inf
+        self.norm, self.share, self.margin = norm, share, math.inf
         if norm == "layer":
             for layer in self.conformer_layers:
                 layer.conv_module.sequential[3] = nn.LayerNorm(DIM)
@@ -98,15 +100,21 @@ class Model(nn.Module):
         angles = torch.arange(h.shape[1])[:, None] / 10000 ** (torch.arange(0, DIM, 2, dtype=torch.float64) / DIM)
         h = h * math.sqrt(DIM) + torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
         lengths = halved(halved(lengths))
-        for module in self.conformer_layers:
+        for i, module in enumerate(self.conformer_layers):
             h = self.layer(module, h, lengths)
-        return self.head(h), lengths
+            if i + 1 == DEPTH // 2:
+                middle = self.head(h)
+        return self.head(h), middle, lengths
 
 
 def losses(model, batch):
-    logits, lengths = model(batch["input"], batch["lengths"])
-    return F.ctc_loss(logits.log_softmax(2).transpose(0, 1), batch["targets"], lengths, batch["target_lengths"],
-                      reduction="none")
+    last, middle, lengths = model(batch["input"], batch["lengths"])
+
+    def ctc(logits):
+        return F.ctc_loss(logits.log_softmax(2).transpose(0, 1), batch["targets"], lengths, batch["target_lengths"],
+                          reduction="none")
+
+    return ctc(last) if model.share == 0 else (1 - model.share) * ctc(last) + model.share * ctc(middle)
 
 
 def gradient(model, batch):
@@ -125,10 +133,10 @@ def agrees_with_torchaudio(model):
     torch.testing.assert_close(ours, theirs.transpose(0, 1), rtol=1e-13, atol=1e-13)
 
 
-def golden(norm):
+def golden(norm, share):
     for seed in range(100):
         torch.manual_seed(seed)
-        model = Model(norm).double()
+        model = Model(norm, share).double()
         with torch.no_grad():  # away from zero and one, so that no term of a gradient vanishes
             for p in model.parameters():
                 p.copy_(float32_values(p + 0.1 * torch.randn_like(p)))
@@ -141,7 +149,7 @@ def golden(norm):
             "target_lengths": torch.tensor([len(t) for t in TARGETS]),
         }
         model.margin = math.inf
-        logits, lengths = model(whole["input"], whole["lengths"])
+        logits, _, lengths = model(whole["input"], whole["lengths"])
         tensors = {f"param.{name}": p.detach().float() for name, p in model.named_parameters()}
         tensors |= whole | {
             "input": whole["input"].float(),
@@ -167,9 +175,9 @@ def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
     torch.set_num_threads(1)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        for norm in ("layer", "group"):
-            path = folder / f"conformer_{norm}_test.safetensors"
-            save_file({k: v.contiguous() for k, v in golden(norm).items()}, path,
+        for name, norm, share in (("layer", "layer", 0), ("group", "group", 0), ("middle", "layer", SHARE)):
+            path = folder / f"conformer_{name}_test.safetensors"
+            save_file({k: v.contiguous() for k, v in golden(norm, share).items()}, path,
                       metadata={"made by": "make_conformer_golden.py"})
             path.chmod(0o644)
     full = torchaudio.models.Conformer(144, 4, 576, 4, 31, use_group_norm=True)

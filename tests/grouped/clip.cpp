@@ -28,6 +28,7 @@ struct Given {
   Numbers sumsq;          ///< [L, K]
   Integers domains = {};  ///< of each group, or none
   Numbers thresholds = {};
+  Numbers losses = {};  ///< of each example; none: all 0
 };
 
 /// A table in memory of its own: what begin, see (in waves that end at `cut` and at K) and finish
@@ -42,6 +43,8 @@ class Table {
     Integers bounds{0};
     for (int64_t size : given.sizes) bounds.push_back(bounds.back() + size);
     table_.bounds = put(bounds);
+    losses_ =
+        put(given.losses.empty() ? Numbers(static_cast<size_t>(bounds.back()), 0.0) : given.losses);
     if (!given.domains.empty()) {
       table_.domains = 1 + *std::max_element(given.domains.begin(), given.domains.end());
       table_.domain = put(given.domains);
@@ -91,7 +94,8 @@ class Table {
       const auto row = given.sumsq.begin() + l * table_.groups;
       wave.insert(wave.end(), row + first, row + last);
     }
-    MINNOW_ON(test_device(), clip_see)(table_, first, last, put(wave));
+    MINNOW_ON(test_device(), clip_see<double>)
+    (table_, first, last, put(wave), losses_);
   }
 
   template <class X>
@@ -103,6 +107,7 @@ class Table {
   }
 
   ClipTable table_;
+  double* losses_ = nullptr;
   std::vector<Tensor> kept_;
 };
 
@@ -169,6 +174,32 @@ TEST(Clip, NotANumberAndEmptyGroups) {
       EXPECT_TRUE(skipped.skipped());
       EXPECT_EQ(skipped.weights(), Numbers(4, 0));
       EXPECT_EQ(skipped.common(), Numbers(1, 0));
+    }
+  }
+}
+
+/// As if its norm were infinite, and in no other way.
+TEST(Clip, LossThatIsNotFiniteDisqualifiesItsGroup) {
+  for (double bad : {nan, infinity, -infinity}) {
+    for (Scope scope : {Scope::global, Scope::layer}) {
+      Given given{.rule = {.rule = Rule::min, .scope = scope, .on_nonfinite = OnNonfinite::drop},
+                  .layers = 2,
+                  .sizes = {2, 3, 1},
+                  .sumsq = {4, 0, 1, 4, 0, 1},
+                  .losses = {0, 1, 1, bad, 1, 5}};
+      for (int64_t cut : {0, 1, 2}) {
+        const Table dropped(given, cut);
+        EXPECT_EQ(dropped.norms()[1], infinity);
+        EXPECT_EQ(dropped.summary().nonfinite, 1);
+        EXPECT_EQ(dropped.summary().ineligible, 1);
+        EXPECT_EQ(dropped.summary().argmin, 2);
+        for (double n : dropped.taking_part()) EXPECT_EQ(n, 2);
+        EXPECT_FALSE(dropped.skipped());
+      }
+      given.rule.rule = Rule::none;  // in which a zero gradient takes part otherwise
+      expect_near(Table(given).taking_part(), Numbers(scope == Scope::layer ? 2 : 1, 2));
+      given.rule.on_nonfinite = OnNonfinite::skip;
+      EXPECT_TRUE(Table(given).skipped());
     }
   }
 }

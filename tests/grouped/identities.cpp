@@ -54,6 +54,12 @@ TEST(GroupedIdentities, EveryGroupIsThatGroupAloneInFloat64) {
   for (const Problem& problem : problems(DType::float64)) expect_oracle(problem, 1e-12);
 }
 
+/// Its head is used twice.
+TEST(GroupedIdentities, AConformerWithIntermediateLosses) {
+  expect_oracle(speech_problem(DType::float64, {.intermediate = 0.3}), 1e-12);
+  expect_oracle(speech_problem(DType::float32, {.intermediate = 0.3}), 1e-5);
+}
+
 TEST(GroupedIdentities, EveryGroupIsThatGroupAloneInFloat32) {
   // What grouped-gradient users may rely on: 1e-5 relative.
   for (const Problem& problem : problems(DType::float32)) expect_oracle(problem, 1e-5);

@@ -16,6 +16,7 @@ struct Problem {
   Tensor labels;                             ///< [B], or none where there are transcripts
   Tensor lengths = {};                       ///< [B], of ids and frames
   Tensor targets = {}, target_lengths = {};  ///< transcripts [B, U], [B]
+  double intermediate = 0;                   ///< the middle layer's share of a Conformer's loss
 
   Parameters parameters() const { return model->parameters(); }
   int64_t examples() const { return inputs.dim(0); }

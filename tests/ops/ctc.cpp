@@ -119,7 +119,7 @@ const RegisterOp ctc_case{{
             t.label_counts = Tensor::from(std::vector<int64_t>{2, 3}, {2});
             ctc_loss(tape.leaf(random_normal({2, 4, 5}, 1)), t);
           }},
-         {"ctc_loss: lengths must be [B] = [3] int64; got [2] int64",
+         {"ctc_loss: lengths must be int64 [B] with B = 3; got int64 [2]",
           [](Tape& tape) {
             with(tape, {4, 4}, {{1}, {1}, {1}});
           }},

@@ -52,7 +52,7 @@ const RegisterOp depthwise_case{{
                 sample("one_tap", {4, 3, 6}, 1), sample("one_frame", {3, 1, 4}, 7),
                 sample("one_column", {5, 6, 1}, 3, false), sample("one_example", {1, 11, 16}, 7),
                 sample("many_frames", {2, 131, 3}, 9, false), sample("long", {2, 70, 2}, 37),
-                sample("no_frames", {2, 0, 4}, 3)},
+                sample("no_frames", {2, 0, 4}, 3), sample("no_examples", {0, 3, 4}, 3)},
     .errors = {{"depthwise_conv1d: x must be [B, T, C]; got [2, 4]",
                 [](Tape& tape) {
                   refuse(tape, {2, 4}, {4, 1, 3}, {4});

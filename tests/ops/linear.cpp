@@ -53,17 +53,23 @@ const RegisterOp linear_case{{
                 sample("one_column", {4, 2, 1}, 1, true), sample("one_example", {1, 5}, 2, true),
                 sample("many_tokens", {3, 40, 5}, 4, true),
                 pointwise(sample("", {5, 3, 4}, 6, true))},
-    .errors = {{"linear: weight must be [out, in] with in = 4, the input's last axis; got [3, 5]",
-                [](Tape& tape) {
-                  const Parameter w = random_parameter("w", {3, 5}, 1);
-                  linear(tape.leaf(random_normal({2, 4}, 2)), w);
-                }},
-               {"linear: bias must be [3]; got [4]",
-                [](Tape& tape) {
-                  const Parameter w = random_parameter("w", {3, 4}, 1);
-                  const Parameter b = random_parameter("b", {4}, 1);
-                  linear(tape.leaf(random_normal({2, 4}, 2)), w, &b);
-                }}},
+    .errors =
+        {{"linear: weight must be [out, in] with in = 4, the input's last axis; got [3, 5]",
+          [](Tape& tape) {
+            const Parameter w = random_parameter("w", {3, 5}, 1);
+            linear(tape.leaf(random_normal({2, 4}, 2)), w);
+          }},
+         {"linear: weight must be [out, in] with in = 4, the input's last axis; got [3, 5, 1]",
+          [](Tape& tape) {
+            const Parameter w = random_parameter("w", {3, 5, 1}, 1);
+            linear(tape.leaf(random_normal({2, 4}, 2)), w);
+          }},
+         {"linear: bias must be [3]; got [4]",
+          [](Tape& tape) {
+            const Parameter w = random_parameter("w", {3, 4}, 1);
+            const Parameter b = random_parameter("b", {4}, 1);
+            linear(tape.leaf(random_normal({2, 4}, 2)), w, &b);
+          }}},
     .bench = {sample("vit_fc1", {64, 65, 192}, 768, true),
               sample("vit_fc2", {64, 65, 768}, 192, true)},
 }};

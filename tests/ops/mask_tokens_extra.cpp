@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/ops.h"
+#include "tests/expect_error.h"
 #include "tests/op_run.h"
 
 namespace minnow::test {
@@ -36,6 +37,16 @@ TEST(MaskTokens, WindowCountsAreThoseOfAConvolution) {
   const std::vector<int64_t> from = {0, 2, 3, 4, 5, 6, 7, 100};
   const Tensor counts = window_counts(on_device(Tensor::from(from, {8})), 3, 2);
   EXPECT_EQ(on_cpu(counts).to_vector<int64_t>(), (std::vector<int64_t>{0, 0, 1, 1, 2, 2, 3, 49}));
+}
+
+TEST(MaskTokens, WindowCountsRefuseWhatIsNone) {
+  const Tensor lengths = Tensor::from(std::vector<int64_t>{3}, {1});
+  expect_error([&] { window_counts(lengths.to(DType::float64), 3, 2); },
+               {"window_counts: lengths must be int64; got float64"});
+  expect_error([&] { window_counts(lengths, 0, 2); },
+               {"window_counts: kernel and stride must be positive; got 0, 2"});
+  expect_error([&] { window_counts(lengths, 3, 0); },
+               {"window_counts: kernel and stride must be positive; got 3, 0"});
 }
 
 }  // namespace

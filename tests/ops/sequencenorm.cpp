@@ -58,7 +58,8 @@ const RegisterOp sequencenorm_case{{
     .name = "sequencenorm",
     .samples = {sample("odd", {3, 5, 7}), sample("ragged", {4, 6, 3}, {6, 0, 2, 5}),
                 sample("wide", {2, 3, 300}, {2, 3}), sample("one_column", {3, 9, 1}, {4, 9, 7}),
-                sample("one_example", {1, 4, 5}, {3}), sample("no_frames", {2, 0, 4})},
+                sample("one_example", {1, 4, 5}, {3}), sample("no_frames", {2, 0, 4}),
+                sample("no_examples", {0, 3, 4})},
     .errors = {{"sequencenorm: x must be [B, T, C]; got [2, 4]",
                 [](Tape& tape) {
                   refuse(tape, {2, 4}, {4}, {});

@@ -47,7 +47,7 @@ class DomainsStudy : public testing::Test {
               "train.batch=16",     "train.steps=6",
               "threads=1",          "clip.tau=32",
               "log.report=false",   "log.tensorboard=false",
-              "optim.lr=0.01",      "device=" + std::string(test_device().name())};
+              "optim.lr=0.01",      "device=" + std::string(test::test_device().name())};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }

@@ -97,6 +97,24 @@ TEST(GradientProducts, AFrozenLayerHasNone) {
   EXPECT_EQ(products.whole(), (std::vector<double>{25, 53, 53, 113}));
 }
 
+/// The groups have no gradient in "a", but the other has one.
+TEST(GradientProducts, OthersOfALayerThatTheLossDoesNotReach) {
+  Linear model;
+  model.planted = {{0, 0, 3, 4}, {0, 0, 7, 8}};
+  const LossFn without_a = [&](Tape& tape, int64_t begin, int64_t end) {
+    const Var y = linear(tape.input(model.columns(first(2), 2)), model.b);
+    return reshape(y, {end - begin});
+  };
+  const std::vector<Tensor> other{
+      Tensor::from(std::vector<double>{2, -3}, {1, 2}).to(model.device()),
+      Tensor::from(std::vector<double>{1, 1}, {1, 2}).to(model.device())};
+  const auto products =
+      parameter_grams(model.parameters(), Grouping::runs(2, 1), without_a, {other});
+  const auto of = [&](size_t l) { return test::on_cpu(products[l]).to_vector<double>(); };
+  EXPECT_EQ(of(0), (std::vector<double>{0, 0, 0, 0, 0, 0, 0, 0, 13}));
+  EXPECT_EQ(of(1), (std::vector<double>{25, 53, 7, 53, 113, 15, 7, 15, 2}));
+}
+
 TEST(GradientProducts, ABlockHasTwoExamples) {
   Linear model;
   model.planted = {{1, 2, 3, 4}};

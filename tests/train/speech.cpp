@@ -166,6 +166,62 @@ TEST_F(SpeechRun, ResumesToTheBit) {
   EXPECT_TRUE(bits("a") == bits("b"));
 }
 
+/// The middle layer has a share in the loss of a training step, and none in an evaluation.
+TEST_F(SpeechRun, IntermediateLosses) {
+  const std::vector<std::string> common{"model.depth=2", "clip.rule=min", "clip.micro_batch=2"};
+  std::vector<std::string> plain = common, middle = common;
+  plain.push_back("run.dir=plain");
+  middle.insert(middle.end(), {"run.dir=middle", "model.intermediate=0.3", "run.save=w"});
+  train(plain);
+  train(middle);
+  const Json first = records(folder / "plain").front(), other = records(folder / "middle").front();
+  EXPECT_EQ(first["step"], other["step"]);
+  EXPECT_NE(first["loss"], other["loss"]);
+  const Ended with = run({"eval", "w", "--json"});
+  ASSERT_EQ(with.status, 0) << with.err;
+  EXPECT_EQ(with.out, run({"eval", "w", "--json", "model.intermediate=0"}).out);
+}
+
+/// Pieces are learnt anew, from the same transcripts, by whoever goes on.
+TEST_F(SpeechRun, WordPieces) {
+  const auto write_corpus = [&](const std::string& last) {
+    std::ofstream train(folder / "train.json"), test(folder / "test.json");
+    for (int k = 0; k < 16; ++k) {
+      write_wav(fmt::format("{}.wav", k).c_str(), 8000 + 500 * k);
+      const std::string text = k == 15 ? last : k % 2 == 0 ? "one two" : "three two one";
+      train << fmt::format("{{\"audio\": \"{}.wav\", \"text\": \"{}\"}}\n", k, text);
+    }
+    test << "{\"audio\": \"3.wav\", \"text\": \"two three\"}\n";
+  };
+  write_corpus("one two");
+  const std::vector<std::string> settings{"data.name=manifest", "data.path=.",
+                                          "data.tokens=pieces", "data.vocabulary=18",
+                                          "run.dir=r",          "run.checkpoint_every=5"};
+  train(settings);
+  const Ended heard = run({"transcribe", "r", "0.wav"});
+  EXPECT_EQ(heard.status, 0) << heard.err;
+  EXPECT_EQ(heard.out.find("\u2581"), std::string::npos) << heard.out;
+  std::filesystem::remove(checkpoint_path(folder / "r", 8));
+  Ended ended = run({"train", "run.resume=r", "run.save=w"});
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  ended = run({"eval", "w", "--json"});
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  EXPECT_EQ(Json::parse(ended.out)["loss"], records(folder / "r").back()["loss"]);
+  // Other transcripts yield as many others.
+  std::filesystem::remove(checkpoint_path(folder / "r", 8));
+  write_corpus("hot wheel wheel wheel");
+  std::vector<std::string> from = tones(settings);
+  from.insert(from.end(), {"run.dir=new", "init.from=w"});
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"eval", "w"}, {"eval", "r"}, {"train", "run.resume=r"}, from}) {
+    ended = run(command);
+    EXPECT_EQ(ended.status, 2) << ended.err;
+    EXPECT_HAS(ended.err, "tokens are not those of the data");
+  }
+  from.insert(from.end(), {"init.new_head=true"});
+  EXPECT_EQ(run(from).status, 0);
+}
+
 TEST_F(SpeechRun, WhatDoesNotFit) {
   const auto refused = [&](std::vector<std::string> more, const char* part) {
     more.push_back("run.dir=refused");
@@ -179,8 +235,10 @@ TEST_F(SpeechRun, WhatDoesNotFit) {
           "conformer learns transcripts, but shapes has no transcripts");
   refused({"data.augment=crop_flip"}, "data.augment: \"crop_flip\" does not fit the utterances");
   refused({"model.conv_kernel=4"}, "model.conv_kernel");
+  refused({"model.intermediate=0.3"}, "model.intermediate: 0.3 needs model.depth");
   refused({"data.noise=[1.0, 2.0]"}, "data.noise");
   refused({"data.name=an4", "data.path=nowhere"}, "nowhere");
+  refused({"data.tokens=pieces"}, "tones: the tokens are characters");
   refused({"train.mixup=0.5"}, "train.mixup: blends pictures");
   refused({"train.label_smoothing=0.1"}, "train.label_smoothing");
   train({"run.dir=r"});

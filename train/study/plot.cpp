@@ -10,7 +10,6 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <regex>
 
 #include "engine/check.h"
 #include "engine/files.h"
@@ -180,16 +179,25 @@ std::string described(const Plot& plot) {
 
 /// An <svg> element in place of gnuplot's file: without its definitions, of which the filled circle
 /// alone is used, and without ids.
+/// Replaces all that begins with `first` and ends with the next `last`.
+void replace_all(std::string& text, std::string_view first, std::string_view last,
+                 std::string_view by) {
+  for (size_t at = 0; (at = text.find(first, at)) != std::string::npos; at += by.size()) {
+    const size_t end = text.find(last, at + first.size());
+    if (end == std::string::npos) return;
+    text.replace(at, end + last.size() - at, by);
+  }
+}
+
 std::string element_of(const std::string& file, const Plot& plot) {
   const size_t canvas = file.find("<g id=\"gnuplot_canvas\">"), end = file.find("</defs>");
   if (canvas == std::string::npos || end == std::string::npos)
     throw RunError("gnuplot wrote an SVG file of a kind unknown to minnow (" + gnuplot_version() +
                    ")");
   std::string body = file.substr(end + std::strlen("</defs>"));
-  static const std::regex name(R"(<g id="gnuplot_plot_\d+" ?><title>[^<]*</title>)"),
-      point(R"(<use xlink:href='#gpPt6')");
-  body = std::regex_replace(body, name, "<g>");
-  body = std::regex_replace(body, point, "<circle r='1' fill='currentColor' stroke='none'");
+  replace_all(body, "<g id=\"gnuplot_plot_", "</title>", "<g>");
+  replace_all(body, "<use xlink:href='#gpPt6'", "",
+              "<circle r='1' fill='currentColor' stroke='none'");
   return fmt::format(
       "<svg viewBox=\"0 0 640 380\" role=\"img\"><title>{}</title><desc>{}</desc>\n<g>{}",
       html_escape(plot.title), html_escape(described(plot)), body);

@@ -95,7 +95,10 @@ std::optional<std::string> divergence(const fs::path& dir) {
 /// Those of `minnow train` that begin the run or go on with it.
 std::vector<std::string> train_arguments(const fs::path& dir) {
   if (!find_checkpoints(dir).empty()) return {"run.resume=" + dir.string()};
-  return {(dir / kAsked).string(), "run.dir=" + dir.string(), "run.resume=true"};
+  std::vector<std::string> arguments{(dir / kAsked).string(), "run.dir=" + dir.string()};
+  // Where a run ended before its first checkpoint, the folder may be taken all the same.
+  if (fs::exists(dir / "config.toml")) arguments.emplace_back("run.resume=true");
+  return arguments;
 }
 
 std::string last_line(const fs::path& path) {
