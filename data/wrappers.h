@@ -21,6 +21,7 @@ class Wrapper : public Dataset {
   int64_t size() const override { return base_->size(); }
   const std::vector<std::string>& classes() const override { return base_->classes(); }
   std::vector<std::string> warnings() const override { return base_->warnings(); }
+  std::vector<std::string> notices() const override { return base_->notices(); }
   bool ragged() const override { return base_->ragged(); }
   bool transcribed() const override { return base_->transcribed(); }
   int64_t length(int64_t i) const override { return base_->length(i); }

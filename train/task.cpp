@@ -28,6 +28,7 @@ std::shared_ptr<const Dataset> open_stored(const Config& config, Split split) {
   if (split == Split::train) return without_held_out(open_dataset(set, split), share);
   set.dragger_fraction = 0;
   set.speech.augment = false;
+  set.speech.strict = true;
   return held_out(open_dataset(set, Split::train), share);
 }
 
@@ -64,7 +65,9 @@ std::vector<std::string> LeftOut::news() {
   constexpr size_t most = 5;
   const std::vector<std::string> all = dataset_->warnings();
   std::vector<std::string> lines;
-  while (told_ < all.size() && lines.size() < most) lines.push_back("left out: " + all[told_++]);
+  if (!std::exchange(noticed_, true)) lines = dataset_->notices();
+  const size_t end = lines.size() + most;
+  while (told_ < all.size() && lines.size() < end) lines.push_back("left out: " + all[told_++]);
   if (told_ < all.size()) {
     lines.push_back(fmt::format("left out: {} more; {} in all", all.size() - told_, all.size()));
     told_ = all.size();

@@ -31,16 +31,18 @@ const Dataset* stored_pictures(const Dataset& dataset);
 /// What people call the examples of a data set: "pictures", "texts" or "utterances".
 const char* kind_of_examples(const Dataset& dataset);
 
-/// Says what a data set leaves out, as it becomes known.
+/// Says what is odd about a data set, and what it leaves out, as it becomes known.
 class LeftOut {
  public:
   explicit LeftOut(std::shared_ptr<const Dataset> dataset) : dataset_(std::move(dataset)) {}
-  /// Five lines at most on what has come since the last call, and one that counts the others.
+  /// Five lines at most on what has come since the last call, and one that counts the others. The
+  /// first call begins with the notices of the data set.
   std::vector<std::string> news();
 
  private:
   std::shared_ptr<const Dataset> dataset_;
   size_t told_ = 0;
+  bool noticed_ = false;
 };
 
 /// Replaces what the configuration leaves to the data (of pictures: model.image, data.image,

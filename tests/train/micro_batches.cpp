@@ -69,8 +69,10 @@ TEST(MicroBatches, EveryPartOfTheBatchIsArranged) {
   batch.marked = {true, false, false};
   batch.targets = Tensor::from(Integers{5, 6, 7}, {3, 1});
   batch.target_lengths = Tensor::from(Integers{1, 0, 1}, {3});
+  batch.texts = {"a", "b", "c"};
   const auto finish = batch_finisher(by_domain(2), 2);
   finish(batch, 0);
+  EXPECT_EQ(batch.texts, (std::vector<std::string>{"b", "a", "c"}));
   EXPECT_EQ(batch.inputs.to_vector<int64_t>(), (Integers{10, 11, 0, 1, 20, 21}));
   for (const Tensor& part : {batch.labels, batch.ids, batch.lengths})
     EXPECT_EQ(part.to_vector<int64_t>(), (Integers{1, 0, 2}));
