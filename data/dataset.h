@@ -57,6 +57,8 @@ class Dataset {
   virtual int64_t length(int64_t /*i*/) const { return 0; }
   /// How many ids there are where inputs are ids [T] int64, 0 being padding; 0: they are no ids.
   virtual int64_t vocabulary() const { return 0; }
+  /// Tells those ids from what the same numbers stand for elsewhere; empty where there are none.
+  virtual std::string vocabulary_mark() const { return {}; }
   /// Names of what Example::domain counts.
   virtual std::vector<std::string> domains() const { return {"all"}; }
   /// What was left out of the data set and why, one line each: unreadable files, empty folders.

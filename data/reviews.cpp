@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/bytes.h"
+#include "data/fnv.h"
 #include "data/permutation.h"
 #include "data/utf8.h"
 
@@ -195,6 +196,10 @@ Reviews::Reviews(const fs::path& root, Split split, const ReviewsOptions& option
 Example Reviews::get(int64_t i, int64_t /*epoch*/) const {
   const Stored& stored = examples_[static_cast<size_t>(i)];
   return {.input = stored.ids, .label = stored.label, .id = stored.id, .domain = stored.domain};
+}
+
+std::string Reviews::vocabulary_mark() const {
+  return fmt::format("{:016x}", fnv1a(pieces_->save()));
 }
 
 const std::vector<std::string>& Reviews::classes() const {

@@ -40,6 +40,8 @@ class Reviews final : public Dataset {
   const std::vector<std::string>& classes() const override;
   bool ragged() const override { return true; }
   int64_t vocabulary() const override { return pieces_->size(); }
+  /// A checksum of the word pieces.
+  std::string vocabulary_mark() const override;
   int64_t length(int64_t i) const override { return examples_[static_cast<size_t>(i)].ids.dim(0); }
   std::vector<std::string> domains() const override { return domains_; }
   /// How many lines of this split are no UTF-8.

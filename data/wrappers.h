@@ -26,6 +26,7 @@ class Wrapper : public Dataset {
   bool transcribed() const override { return base_->transcribed(); }
   int64_t length(int64_t i) const override { return base_->length(i); }
   int64_t vocabulary() const override { return base_->vocabulary(); }
+  std::string vocabulary_mark() const override { return base_->vocabulary_mark(); }
   std::vector<int64_t> transcript(int64_t i) const override { return base_->transcript(i); }
   std::vector<std::string> domains() const override { return base_->domains(); }
 

@@ -13,7 +13,9 @@
 namespace minnow {
 
 DataNotes notes_on(const Dataset& dataset) {
-  if (dataset.vocabulary() > 0) return {dataset.classes(), dataset.vocabulary()};
+  if (dataset.vocabulary() > 0) {
+    return {dataset.classes(), dataset.vocabulary(), dataset.vocabulary_mark()};
+  }
   return {dataset.classes(), dataset.get(0, 0).input.dim(dataset.ragged() ? -1 : 0)};
 }
 
@@ -131,7 +133,16 @@ void check_classes(const Parameters& parameters, const SafetensorsFile& file,
         bias == nullptr ? 0 : bias->numel(), classes, hint);
 }
 
+void check_vocabulary(const DataNotes& notes, const Dataset& dataset, const std::string& where) {
+  const std::string known = notes.vocabulary_mark, now = dataset.vocabulary_mark();
+  check(known == now || known.empty() || now.empty(),
+        "{}: its word pieces are not those of the data: the training texts, data.domains or "
+        "data.pieces must have changed",
+        where);
+}
+
 void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where) {
+  check_vocabulary(notes, dataset, where);
   if (!dataset.transcribed()) return;
   const auto &known = notes.classes, &now = dataset.classes();
   const auto [a, b] = std::mismatch(known.begin(), known.end(), now.begin(), now.end());

@@ -17,6 +17,7 @@ namespace minnow {
 struct DataNotes {
   std::vector<std::string> classes;  ///< names, in the order of the logits
   int64_t channels = 3;  ///< of a picture, the features of a frame, or the vocabulary of texts
+  std::string vocabulary_mark = {};  ///< of texts, see Dataset; empty where weights do not say it
 };
 DataNotes notes_on(const Dataset& dataset);
 
@@ -62,9 +63,13 @@ void load_model(nn::Model& model, const std::string& path, const Dataset& datase
 void check_classes(const Parameters& parameters, const SafetensorsFile& file,
                    const std::string& path, const Dataset& dataset, const std::string& hint = "");
 
+/// Error where the ids of the data are not those that `notes`, of weights, tell: word pieces hang
+/// on every training text. The message begins with `where`.
+void check_vocabulary(const DataNotes& notes, const Dataset& dataset, const std::string& where);
+
 /// Error unless the transcripts of the data are made of the tokens that `notes`, of weights, tell,
 /// in the same order: those of word pieces hang on every training transcript. The message begins
-/// with `where`.
+/// with `where`. Also check_vocabulary.
 void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where);
 
 /// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says

@@ -59,7 +59,7 @@ Score score_of(Spoken spoken) {
 TEST(Evaluate, LettersThatTheTargetLacksAreErrors) {
   Spoken spoken;
   spoken.add({2, 1, 3}, "a b", {2, 1, 3});
-  spoken.add({2, 3}, "a zebra", {2, 1, 3, 2});  // one word of two, and three letters of seven
+  spoken.add({2, 3}, "a zebra", {2, 1, 3, 2});
   spoken.add({0, 0}, "zz", {});
   const Score score = score_of(std::move(spoken));
   ASSERT_TRUE(score.text.has_value());

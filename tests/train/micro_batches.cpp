@@ -189,6 +189,29 @@ TEST_F(ReviewRuns, ResumeIsExact) {
   }
 }
 
+TEST_F(ReviewRuns, OtherWordPiecesAreRefused) {
+  const std::string weights = (folder / "w").string();
+  Trainer trainer(plan({"train.steps=1", "run.save=" + weights}, "run").config);
+  ASSERT_EQ(trainer.run(), Outcome::finished);
+  int runs = 0;
+  const auto starts = [&](const std::string& more) {
+    Trainer(plan({"init.from=" + weights, more}, fmt::format("other{}", ++runs)).config);
+  };
+  EXPECT_NO_THROW(starts("init.new_head=false"));
+  for (int i = 0; i < 40; ++i) {  // as many pieces, but other ones
+    std::ofstream(folder / "toys.task.train", std::ios::app) << "1\tbrilliant, brilliant\n";
+  }
+  for (const char* head : {"init.new_head=false", "init.new_head=true"}) {
+    expect_error([&] { starts(head); }, {weights, "word pieces are not those of the data"});
+  }
+  const Config config = plan({}, "third").config;
+  const auto dataset = open_data(config, Split::test, false);
+  const auto model = make_model(config, notes_on(*dataset));
+  expect_error([&] { load_model(*model, weights, *dataset); }, {weights, "word pieces"});
+  const RunPlan again = plan({"run.resume=true"}, "run");
+  expect_error([&] { Trainer(again.config, again.from); }, {"checkpoint", "word pieces"});
+}
+
 TEST_F(ReviewRuns, WhatDoesNotFitIsRefused) {
   const auto opens = [&](std::vector<std::string> more) {
     return [this, more = std::move(more)] { Trainer trainer(plan(more, "other").config); };

@@ -238,7 +238,7 @@ TEST_F(SpeechRun, WhatDoesNotFit) {
   refused({"model.intermediate=0.3"}, "model.intermediate: 0.3 needs model.depth");
   refused({"data.noise=[1.0, 2.0]"}, "data.noise");
   refused({"data.name=an4", "data.path=nowhere"}, "nowhere");
-  refused({"data.tokens=pieces"}, "tones: the tokens are characters");
+  refused({"data.tokens=pieces"}, "data.tokens: those of tones are characters");
   refused({"train.mixup=0.5"}, "train.mixup: blends pictures");
   refused({"train.label_smoothing=0.1"}, "train.label_smoothing");
   train({"run.dir=r"});
