@@ -70,6 +70,18 @@ std::vector<std::string> letters_of(std::string_view text) {
   return letters;
 }
 
+std::string cleaned(std::string_view text) {
+  std::string joined;
+  for (const std::string& letter : letters_of(text)) joined += letter;
+  return joined;
+}
+
+std::string lower_case(std::string_view text) {
+  std::string lowered;
+  while (!text.empty()) lowered += utf8(lower(take_code_point(text)));
+  return lowered;
+}
+
 Characters::Characters(std::span<const std::string> texts) {
   std::set<std::string> found;  // the order of the bytes is that of the code points
   for (const std::string& text : texts) {

@@ -15,6 +15,10 @@ namespace minnow {
 /// blanks and control characters as one " " for a run and none at the ends. Throws Error where the
 /// bytes are no UTF-8.
 std::vector<std::string> letters_of(std::string_view text);
+/// The same letters as one text.
+std::string cleaned(std::string_view text);
+/// The text with all letters as letters_of gives them, blanks as they are. Throws Error likewise.
+std::string lower_case(std::string_view text);
 
 /// A vocabulary of single letters: the CTC blank, then what the training transcripts hold, sorted.
 class Characters final : public Vocabulary {

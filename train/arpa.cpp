@@ -5,6 +5,7 @@
 #include <numbers>
 #include <optional>
 
+#include "data/characters.h"
 #include "engine/check.h"
 #include "engine/files.h"
 #include "train/text_errors.h"
@@ -113,10 +114,10 @@ double ArpaReader::read_log(std::string_view field, double most, std::string_vie
 
 int64_t ArpaReader::word_id(std::string_view word, int64_t length) {
   std::string spelled(word);
-  if (lower_case_) {
-    for (char& c : spelled) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
+  try {
+    if (lower_case_) spelled = lower_case(word);
+  } catch (const Error& failure) {
+    require(false, "the word {} {}", shown(word), failure.what());
   }
   if (length == 1) return model_.ids_.emplace(std::move(spelled), model_.size()).first->second;
   const auto found = model_.ids_.find(spelled);
@@ -143,10 +144,13 @@ void ArpaReader::add(int64_t length) {
     node = found->second;
   }
   NgramModel::Node& end = model_.nodes_[static_cast<size_t>(node)];
-  require(!end.listed, "this {}-gram comes for the second time: {}", length, shown(line_));
-  end.listed = true;
-  end.score = read_log(fields[0], 0, "a probability");
-  if (surplus == 1) end.back_off = read_log(fields.back(), 1000, "a back-off weight");
+  require(!end.listed || lower_case_, "this {}-gram comes for the second time: {}", length,
+          shown(line_));
+  const NgramModel::Node read{
+      .score = read_log(fields[0], 0, "a probability"),
+      .back_off = surplus == 1 ? read_log(fields.back(), 1000, "a back-off weight") : 0,
+      .listed = true};
+  if (!end.listed || read.score > end.score) end = read;
 }
 
 void ArpaReader::read_section(int64_t length, int64_t count) {
@@ -157,7 +161,7 @@ void ArpaReader::read_section(int64_t length, int64_t count) {
     next(expected);
     require(line_[0] != '\\', "{} has {} lines; \\data\\ says {}", title, i, count);
     add(length);
-    if (length == 1) ++model_.unigrams_;
+    if (length == 1) model_.unigrams_ = std::ssize(model_.ids_);
   }
 }
 

@@ -15,9 +15,10 @@ namespace minnow {
 class NgramModel {
  public:
   /// Reads the text format of ARPA, as SRILM and KenLM write it: any order, words and numbers
-  /// between blanks. `lower_case` turns the letters A to Z of words into small ones. Where the file
-  /// has no <unk> (or <UNK>), its probability is 1e-100, as in KenLM. Error with the file and the
-  /// line where the text is no such model or ends before \end\, or where it has no <s> or </s>.
+  /// between blanks. `lower_case` turns the letters of words into small ones, as letters_of does;
+  /// of n-grams that become the same the likeliest stays. Where the file has no <unk> (or <UNK>),
+  /// its probability is 1e-100, as in KenLM. Error with the file and the line where the text is no
+  /// such model or ends before \end\, or where it has no <s> or </s>.
   static NgramModel read(const std::filesystem::path& path, bool lower_case = false);
 
   int64_t order() const { return order_; }

@@ -84,9 +84,28 @@ TEST_F(Arpa, LowerCase) {
   const NgramModel model = NgramModel::read(written(lines), true);
   EXPECT_DOUBLE_EQ(model.score({"<s>"}, "a"), -0.125 * ln10);
   EXPECT_EQ(model.id("A"), model.id("<unk>"));
-  auto twice = lines;
-  twice[10] = "-0.75 a";
-  expect_error([&] { NgramModel::read(written(twice), true); }, {"m.arpa:11:", "second time"});
+  auto accents = lines;
+  accents[9] = "-0.5 \u00C9A";
+  accents[13] = "-0.125 <s> \u00C9A";
+  accents[14] = "-0.25 \u00C9A b";
+  EXPECT_DOUBLE_EQ(NgramModel::read(written(accents), true).score({"<s>"}, "\u00E9a"),
+                   -0.125 * ln10);
+  accents[9] = "-0.5 \xC9";
+  expect_error([&] { NgramModel::read(written(accents), true); }, {"m.arpa:10:", "no UTF-8"});
+}
+
+TEST_F(Arpa, WordsThatDifferInCaseAreOne) {
+  auto text = lines;
+  text[2] = "ngram 1=6";
+  text[3] = "ngram 2=3";
+  text.insert(text.begin() + 10, "-0.375 a -0.0625");  // after A
+  text.insert(text.end() - 1, "-0.5 <s> a");           // after <s> A
+  const NgramModel model = NgramModel::read(written(text), true);
+  EXPECT_EQ(model.size(), 5);
+  EXPECT_DOUBLE_EQ(model.score({}, "a"), -0.375 * ln10);                // the second is likelier
+  EXPECT_DOUBLE_EQ(model.score({"a"}, "zebra"), (-0.0625 - 1) * ln10);  // with its weight
+  EXPECT_DOUBLE_EQ(model.score({"<s>"}, "a"), -0.125 * ln10);           // the first is
+  EXPECT_EQ(NgramModel::read(written(text)).size(), 6);
 }
 
 TEST_F(Arpa, UnknownWords) {
