@@ -28,8 +28,9 @@ AudioInfo audio_info(const std::filesystem::path& path);
 Audio read_audio(const std::filesystem::path& path, double most_seconds = 600);
 
 /// The same sound at another rate, of 1/256 to 256 times this one: round(samples * rate / its rate)
-/// samples, the first at the same time. Of the lower of the two bands 7/8 stay as they were; from
-/// its edge on frequencies are 90 dB down.
+/// samples, the first at the same time. The filter is the soxr library's "high quality", of 20
+/// bits: of the lower of the two bands 91 % pass as they were; from its edge on frequencies are 120
+/// dB down.
 Audio resample(const Audio& audio, int64_t rate);
 
 /// The sound played `factor` times as fast, pitch included: 1 / factor as many samples, filtered as

@@ -26,7 +26,7 @@ Tensor room_for(const std::vector<Example>& examples, bool ragged) {
                 : Tensor::empty(shape, first.input.dtype());
 }
 
-/// Target sequences side by side: targets [B, U] padded with zeros, and their lengths.
+/// Target sequences side by side: targets [B, U] padded with zeros, their lengths, and the texts.
 void add_targets(const std::vector<Example>& examples, Batch& batch) {
   const int64_t B = std::ssize(examples);
   int64_t longest = 0;
@@ -37,6 +37,7 @@ void add_targets(const std::vector<Example>& examples, Batch& batch) {
     const std::vector<int64_t>& target = examples[b].target;
     std::copy(target.begin(), target.end(), batch.targets.data<int64_t>() + b * longest);
     batch.target_lengths.data<int64_t>()[b] = std::ssize(target);
+    batch.texts.push_back(examples[b].text);
   }
 }
 

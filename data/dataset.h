@@ -30,6 +30,9 @@ struct Example {
   bool marked = false;               ///< a planted dragger
   int64_t domain = 0;                ///< where it comes from: index into Dataset::domains()
   std::vector<int64_t> target = {};  ///< a transcript: indices into Dataset::classes(), none is 0
+  /// What is said, in lower case and single-spaced; also what classes() cannot spell and `target`
+  /// therefore lacks. Of a dragger what is said all the same.
+  std::string text = {};
 };
 
 /// A finite, indexable collection of labelled examples. Every member is safe to call from several
@@ -54,10 +57,14 @@ class Dataset {
   virtual int64_t length(int64_t /*i*/) const { return 0; }
   /// How many ids there are where inputs are ids [T] int64, 0 being padding; 0: they are no ids.
   virtual int64_t vocabulary() const { return 0; }
+  /// Tells those ids from what the same numbers stand for elsewhere; empty where there are none.
+  virtual std::string vocabulary_mark() const { return {}; }
   /// Names of what Example::domain counts.
   virtual std::vector<std::string> domains() const { return {"all"}; }
   /// What was left out of the data set and why, one line each: unreadable files, empty folders.
   virtual std::vector<std::string> warnings() const { return {}; }
+  /// What else is odd about the data, which are used all the same, one line each.
+  virtual std::vector<std::string> notices() const { return {}; }
 };
 
 /// B examples side by side.
@@ -70,7 +77,8 @@ struct Batch {
   std::vector<int64_t> domains = {};  ///< B numbers
   Tensor lengths = {};  ///< [B] int64: true lengths T of ragged inputs; undefined for others
   Tensor targets = {};  ///< [B, U] int64: target sequences, padded with zeros; undefined where none
-  Tensor target_lengths = {};  ///< [B] int64: their true lengths
+  Tensor target_lengths = {};           ///< [B] int64: their true lengths
+  std::vector<std::string> texts = {};  ///< B texts of transcribed examples; empty for others
 
   int64_t size() const { return static_cast<int64_t>(marked.size()); }
 };

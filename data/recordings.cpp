@@ -132,15 +132,9 @@ void add_librispeech(const fs::path& folder, std::vector<Recording>& all) {
 }
 
 std::vector<Recording> list_librispeech(const fs::path& path, Split split) {
-  std::vector<fs::path> folders;
-  if (split == Split::train) folders = folders_in("librispeech", path, "train-");
-  if (split == Split::test && fs::is_directory(path / "test-clean")) {
-    folders = {path / "test-clean"};
-  } else if (split == Split::test) {
-    folders = folders_in("librispeech", path, "test-");
-  }
-  check(!folders.empty(), "librispeech: {} has no folder {}", path.string(),
-        split == Split::train ? "train-*" : "test-*");
+  const std::string prefix = split == Split::train ? "train-" : "test-";
+  const std::vector<fs::path> folders = folders_in("librispeech", path, prefix);
+  check(!folders.empty(), "librispeech: {} has no folder {}*", path.string(), prefix);
   std::vector<Recording> all;
   for (const fs::path& folder : folders) add_librispeech(folder, all);
   return all;

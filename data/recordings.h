@@ -25,8 +25,8 @@ struct Recording {
 /// - "an4": PATH/etc/an4_{train,test}.{fileids,transcription}; files
 /// PATH/wav/FILEID.{flac,wav,sph}.
 /// - "librispeech": the transcripts SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and the .flac files
-///   beside them in all folders PATH/train-*, or for the test split PATH/test-clean, or where there
-///   is none all PATH/test-*. The domain is the word after the dash: clean, other.
+///   beside them in all folders PATH/train-*, or for the test split PATH/test-*. The domain is the
+///   word after the dash: clean, other.
 /// - "manifest": PATH is a folder with train*.json, or .jsonl, and test*.json files, or one such
 ///   file. A line is one JSON object: "audio_filepath" (or "audio"; relative to the file's folder),
 ///   "text", and if given "speaker", "domain", "mark" (true: a dragger). Where no file is of the

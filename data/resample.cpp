@@ -12,8 +12,7 @@ namespace {
 constexpr double kMostRatio = 256;  // of two rates
 constexpr double kSpeedSteps = 1000;
 
-/// The sound at `to` samples where there were `from`, in phase with it, by soxr's "high quality":
-/// flat to nine tenths of the band, and 120 dB down from its edge.
+/// The sound at `to` samples where there were `from`, in phase with it.
 std::vector<float> stretched(const std::vector<float>& samples, double from, double to) {
   check(to <= kMostRatio * from && from <= kMostRatio * to,
         "audio: sound can be resampled by 1/{} to {}; got {} / {}", kMostRatio, kMostRatio, to,

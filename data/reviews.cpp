@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/bytes.h"
+#include "data/fnv.h"
 #include "data/permutation.h"
 #include "data/utf8.h"
 
@@ -159,21 +160,25 @@ Reviews::Reviews(const fs::path& root, Split split, const ReviewsOptions& option
     return files;
   };
   std::vector<File> files = read_split(kTrain);
+  std::vector<int64_t> take;  // what is wrong with it is said before the pieces are learnt
+  if (split == Split::train) {
+    std::vector<int64_t> have;
+    for (const File& file : files) have.push_back(std::ssize(file.lines));
+    take = counts(chosen, have, options);
+  }
   pieces_ = pieces_of(
       files, {.vocabulary = options.vocabulary, .type = options.pieces, .coverage = kCoverage});
   if (split == Split::test) {
     files = read_split(kTest);
   } else {
-    std::vector<int64_t> have;
-    for (const File& file : files) have.push_back(std::ssize(file.lines));
-    const std::vector<int64_t> take = counts(chosen, have, options);
     for (size_t d = 0; d < files.size(); ++d) thin(files[d].lines, take[d], chosen[d].number);
   }
   const int64_t first = split == Split::test ? kFirstTestId : 0;
+  int64_t latin1 = 0;
   for (size_t d = 0; d < files.size(); ++d) {
     domains_.push_back(chosen[d].name);
     warnings_.insert(warnings_.end(), files[d].empty.begin(), files[d].empty.end());
-    latin1_lines_ += files[d].latin1;
+    latin1 += files[d].latin1;
     for (const Line& line : files[d].lines) {
       std::vector<int64_t> ids = pieces_->encode(line.text);
       if (std::ssize(ids) > options.max_tokens) ids.resize(static_cast<size_t>(options.max_tokens));
@@ -182,11 +187,19 @@ Reviews::Reviews(const fs::path& root, Split split, const ReviewsOptions& option
                            static_cast<int64_t>(d)});
     }
   }
+  if (latin1 > 0) {
+    notices_.push_back(
+        fmt::format("{} of the reviews are no UTF-8; they are read as Latin-1", latin1));
+  }
 }
 
 Example Reviews::get(int64_t i, int64_t /*epoch*/) const {
   const Stored& stored = examples_[static_cast<size_t>(i)];
   return {.input = stored.ids, .label = stored.label, .id = stored.id, .domain = stored.domain};
+}
+
+std::string Reviews::vocabulary_mark() const {
+  return fmt::format("{:016x}", fnv1a(pieces_->save()));
 }
 
 const std::vector<std::string>& Reviews::classes() const {

@@ -40,14 +40,16 @@ class Reviews final : public Dataset {
   const std::vector<std::string>& classes() const override;
   bool ragged() const override { return true; }
   int64_t vocabulary() const override { return pieces_->size(); }
+  /// A checksum of the word pieces.
+  std::string vocabulary_mark() const override;
   int64_t length(int64_t i) const override { return examples_[static_cast<size_t>(i)].ids.dim(0); }
   std::vector<std::string> domains() const override { return domains_; }
+  /// How many lines of this split are no UTF-8.
+  std::vector<std::string> notices() const override { return notices_; }
   /// Reviews without text.
   std::vector<std::string> warnings() const override { return warnings_; }
 
   const WordPieces& pieces() const { return *pieces_; }
-  /// Lines of this split that are no UTF-8; they are read as Latin-1.
-  int64_t latin1_lines() const { return latin1_lines_; }
 
  private:
   struct Stored {
@@ -59,7 +61,7 @@ class Reviews final : public Dataset {
   std::shared_ptr<const WordPieces> pieces_;
   std::vector<Stored> examples_;
   std::vector<std::string> warnings_;
-  int64_t latin1_lines_ = 0;
+  std::vector<std::string> notices_;
 };
 
 }  // namespace minnow

@@ -1,11 +1,12 @@
 #include "data/speech.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <utility>
 
-#include "data/characters.h"
 #include "data/parallel.h"
 #include "data/transcript_pieces.h"
 #include "kernels/random.h"
@@ -38,22 +39,22 @@ std::unique_ptr<Vocabulary> vocabulary_of(const std::vector<Recording>& recordin
 }  // namespace
 
 void check_options(const SpeechOptions& options) {
-  check(options.rate >= 1000 && options.rate <= 192000,
-        "speech: rate must be 1000 to 192000; got {}", options.rate);
+  check(options.rate >= 4000 && options.rate <= 192000, "data.rate: must be 4000 to 192000; got {}",
+        options.rate);
   check(options.normalise == "utterance" || options.normalise == "none",
-        "speech: normalise must be utterance or none; got {}", options.normalise);
+        "data.normalise: must be utterance or none; got {}", options.normalise);
   check(options.tokens == "characters" || options.tokens == "pieces",
-        "speech: tokens must be characters or pieces; got {}", options.tokens);
-  check(options.most_seconds > 0, "speech: most_seconds must be positive; got {}",
+        "data.tokens: must be characters or pieces; got {}", options.tokens);
+  check(options.most_seconds > 0, "data.most_seconds: must be positive; got {}",
         options.most_seconds);
-  check(!options.speeds.empty(), "speech: speeds must name at least one; 1 is unchanged");
+  check(!options.speeds.empty(), "data.speeds: must name at least one; [1.0] changes nothing");
   for (const double speed : options.speeds) {
-    check(speed >= 0.8 && speed <= 1.25, "speech: speeds must be 0.8 to 1.25; got {}", speed);
+    check(speed >= 0.8 && speed <= 1.25, "data.speeds: must be 0.8 to 1.25; got {}", speed);
   }
   check(!std::isnan(options.noise_db) && options.noise_db >= -100,
-        "speech: noise_db must be at least -100; got {}", options.noise_db);
+        "data.noise: must be at least -100; got {}", options.noise_db);
   check(options.fast_share >= 0 && options.fast_share <= 1,
-        "speech: fast_share must be in [0, 1]; got {}", options.fast_share);
+        "data.draggers: must be in [0, 1]; got {}", options.fast_share);
   const LogMelOptions features = log_mel_options(options);
   log_mel(std::vector<float>(static_cast<size_t>(features.fft)), features);  // checks bins and such
 }
@@ -140,6 +141,7 @@ void Speech::inspect(const Vocabulary& vocabulary) {
     const std::string name = item.recording.path.string();
     try {
       item.target = vocabulary.encode(item.recording.text, unknown[place]);
+      item.recording.text = cleaned(item.recording.text);
     } catch (const Error& failure) {
       reasons[place] = fmt::format("{}: its transcript {}", name, failure.what());
       return;
@@ -151,18 +153,30 @@ void Speech::inspect(const Vocabulary& vocabulary) {
     }
   });
   for (size_t i = 0; i < items_.size(); ++i) {
-    if (unknown[i].empty() || !reasons[i].empty()) continue;
-    warnings_.push_back(
-        fmt::format("letters \"{}\" of the transcript of {}: no transcript of the "
-                    "train split has them",
-                    unknown[i], items_[i].recording.path.string()));
+    if (!reasons[i].empty()) unknown[i].clear();
   }
+  note_unknown(unknown);
   leave_out(reasons);
+}
+
+/// Says which letters of the transcripts the vocabulary lacks; they count as errors of whoever is
+/// asked to hear them.
+void Speech::note_unknown(const std::vector<std::string>& unknown) {
+  std::set<std::string> letters;
+  int64_t transcripts = 0;
+  for (const std::string& some : unknown) {
+    transcripts += some.empty() ? 0 : 1;
+    for (std::string& letter : letters_of(some)) letters.insert(std::move(letter));
+  }
+  if (transcripts == 0) return;
+  notices_.push_back(fmt::format(
+      "{} {} letters that the training transcripts lack: {}", transcripts,
+      transcripts == 1 ? "transcript has" : "transcripts have", fmt::join(letters, " ")));
 }
 
 void Speech::inspect(Item& item) const {
   const std::string name = item.recording.path.string();
-  check(!item.target.empty(), "{}: its transcript is empty", name);
+  check(!item.recording.text.empty(), "{}: its transcript is empty", name);
   const AudioInfo info = audio_info(item.recording.path);
   const double seconds = static_cast<double>(info.frames) / static_cast<double>(info.rate);
   check(seconds <= options_.most_seconds, "{}: takes {:.1f} seconds; the most are {}", name,
@@ -172,15 +186,16 @@ void Speech::inspect(Item& item) const {
   check(fits(item, 1),
         "{}: too short for its transcript: {} frames, of which a fourfold subsampling leaves {}, "
         "and {} are needed",
-        name, item.frames, subsampled_frames(item.frames), frames_needed(item.target));
+        name, item.frames, subsampled_frames(item.frames), needed(item));
   if (split_ == Split::test) return;
   // Chosen and drawn as Draggers does it.
   const uint64_t id = key_of(item.recording.id);
   if (!(RandomKey{options_.data_seed, stream::canary, 0, id}.uniform(0) < options_.fast_share)) {
     return;
   }
-  const double speed =
+  const double drawn =
       RandomSequence({options_.data_seed, stream::canary, 1, id}).uniform(1.5, 2.0);
+  const double speed = std::round(drawn * 1000) / 1000;  // all that change_speed looks at
   if (!fits(item, speed)) return;
   item.fast = speed;
   item.recording.marked = true;
@@ -188,14 +203,14 @@ void Speech::inspect(Item& item) const {
 
 bool Speech::fits(const Item& item, double speed) const {
   const auto samples = static_cast<int64_t>(static_cast<double>(item.samples) / speed);
-  return subsampled_frames(speech_frames(samples, options_)) >= frames_needed(item.target);
+  return subsampled_frames(speech_frames(samples, options_)) >= needed(item);
 }
 
-/// Where the cache holds the whole data set.
+/// Where the cache holds the whole data set, or every example must be there.
 void Speech::decode_all() {
   int64_t bytes = 0;
   for (const Item& item : items_) bytes += item.frames * options_.bins * size_of(DType::float32);
-  if (bytes > options_.cache_bytes) return;
+  if (bytes > options_.cache_bytes && split_ == Split::train) return;
   std::vector<std::string> reasons(items_.size());
   parallel_for(size(), options_.threads, [&](int64_t i) {
     try {
@@ -266,9 +281,14 @@ Example Speech::get(int64_t i, int64_t epoch) const {
       if (augment_ && options_.spec_augment) {
         input = masked_features(input, options_, epoch, item.recording.id);
       }
-      return {std::move(input),      0,           item.recording.id,
-              item.recording.marked, item.domain, item.target};
+      return {.input = std::move(input),
+              .id = item.recording.id,
+              .marked = item.recording.marked,
+              .domain = item.domain,
+              .target = item.target,
+              .text = item.recording.text};
     } catch (const Error& failure) {
+      if (options_.strict || split_ == Split::test) throw;
       const std::lock_guard lock(mutex_);
       if (damaged_.insert(j).second) warnings_.emplace_back(failure.what());
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "data/audio.h"
+#include "data/characters.h"
 #include "data/dataset.h"
 #include "data/feature_cache.h"
 #include "data/feature_folder.h"
@@ -41,12 +43,14 @@ struct SpeechOptions {
   double fast_share = 0;   ///< this share of the train split is sped up by 1.5 .. 2 and marked
   uint64_t data_seed = 0;  ///< of what no epoch changes: that noise, and what is sped up
 
+  bool strict = false;  ///< no example in the place of another, where its file is damaged
+
   int64_t cache_bytes = int64_t{1} << 30;  ///< keep features in memory up to this size
   std::string cache_dir = {};              ///< keep them in this folder, too; empty: in none
   int64_t threads = 0;                     ///< to open the files; 0 = one per processor
 };
 
-/// Throws Error, with the option's name, where an option is out of range or does not go with the
+/// Throws Error, with the option's key, where an option is out of range or does not go with the
 /// others.
 void check_options(const SpeechOptions& options);
 
@@ -67,10 +71,11 @@ Tensor masked_features(const Tensor& features, const SpeechOptions& options, int
 ///
 /// Left out and named in warnings() are recordings whose file is missing, unreadable or too long,
 /// whose transcript is empty or no UTF-8, and those too short for it: CTC behind a fourfold
-/// subsampling needs a frame a token and one between equal tokens. When the data set fits into
-/// cache_bytes, the constructor decodes all of it and so finds every damaged file. Otherwise it
-/// reads only headers; in place of a file that turns out damaged, get() gives the next one that is
-/// not, and warnings() names it from then on.
+/// subsampling needs a frame a token and one between equal tokens. Of the test split, and when
+/// the data set fits into cache_bytes, the constructor decodes all and so finds every damaged file.
+/// Otherwise it reads only headers; a file that turns out damaged only when it is asked for is an
+/// Error of get() in the test split or with options.strict. Else get() gives the next one that is
+/// not damaged, and warnings() names it from then on.
 class Speech : public Dataset {
  public:
   /// Of list_recordings(layout, path, split). Throws Error when a list is wrong, an option is out
@@ -87,7 +92,8 @@ class Speech : public Dataset {
   std::vector<int64_t> transcript(int64_t i) const override { return at(i).target; }
   std::vector<std::string> domains() const override { return domains_; }
   std::vector<std::string> warnings() const override;
-  const Recording& recording(int64_t i) const { return at(i).recording; }
+  /// Letters that only the transcripts of this split have.
+  std::vector<std::string> notices() const override { return notices_; }
 
  private:
   struct Item {
@@ -103,8 +109,13 @@ class Speech : public Dataset {
   void add_domains(const std::vector<Recording>& recordings);
   void inspect(const Vocabulary& vocabulary);
   void inspect(Item& item) const;
+  void note_unknown(const std::vector<std::string>& unknown);
   void decode_all();
   void leave_out(const std::vector<std::string>& reasons);
+  /// Frames behind the subsampling; one where the vocabulary has no letter of the transcript.
+  static int64_t needed(const Item& item) {
+    return std::max<int64_t>(1, frames_needed(item.target));
+  }
   bool fits(const Item& item, double speed) const;
   bool has_noise() const { return split_ == Split::test && std::isfinite(options_.noise_db); }
   double speed_of(const Item& item, int64_t epoch) const;
@@ -116,6 +127,7 @@ class Speech : public Dataset {
   SpeechOptions options_;
   bool augment_;  // by the options, and only of the train split
   std::vector<std::string> classes_, domains_;
+  std::vector<std::string> notices_;
   std::vector<Item> items_;
   mutable FeatureCache cache_;
   mutable FeatureFolder folder_;

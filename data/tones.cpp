@@ -30,9 +30,9 @@ Tones::Tones(Split split, int64_t count, SpeechOptions options)
   check(count > 0 && count < kFirstTestId, "tones: the number of sounds must be positive; got {}",
         count);
   check_options(options_);
-  check(options_.tokens == "characters", "tones: the tokens are characters; got {}",
+  check(options_.tokens == "characters", "data.tokens: those of tones are characters; got {}",
         options_.tokens);
-  check(options_.rate >= 8000, "tones: the rate must be at least 8000; got {}", options_.rate);
+  check(options_.rate >= 8000, "data.rate: tones needs at least 8000; got {}", options_.rate);
 }
 
 const std::vector<std::string>& Tones::classes() const {
@@ -111,7 +111,11 @@ Example Tones::get(int64_t i, int64_t epoch) const {
   if (split_ == Split::train && options_.augment && options_.spec_augment) {
     input = masked_features(input, options_, epoch, id);
   }
-  return {.input = std::move(input), .id = id, .target = transcript(i)};
+  std::vector<int64_t> target = transcript(i);
+  std::string text;
+  for (const int64_t token : target) text += classes()[static_cast<size_t>(token)];
+  return {
+      .input = std::move(input), .id = id, .target = std::move(target), .text = std::move(text)};
 }
 
 }  // namespace minnow

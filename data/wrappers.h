@@ -21,10 +21,12 @@ class Wrapper : public Dataset {
   int64_t size() const override { return base_->size(); }
   const std::vector<std::string>& classes() const override { return base_->classes(); }
   std::vector<std::string> warnings() const override { return base_->warnings(); }
+  std::vector<std::string> notices() const override { return base_->notices(); }
   bool ragged() const override { return base_->ragged(); }
   bool transcribed() const override { return base_->transcribed(); }
   int64_t length(int64_t i) const override { return base_->length(i); }
   int64_t vocabulary() const override { return base_->vocabulary(); }
+  std::string vocabulary_mark() const override { return base_->vocabulary_mark(); }
   std::vector<int64_t> transcript(int64_t i) const override { return base_->transcript(i); }
   std::vector<std::string> domains() const override { return base_->domains(); }
 

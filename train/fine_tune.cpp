@@ -108,8 +108,9 @@ void start_from(const Parameters& parameters, const Config& config, const Datase
         fmt::format(" ({}); init.new_head=true trains a new {}",
                     head_difference(parameters, file, head), head.substr(0, head.size() - 1)));
   }
-  if (const auto notes = notes_in(path); notes && !config.init_new_head) {
-    check_tokens(*notes, dataset, path + ", without init.new_head=true");
+  if (const auto notes = notes_in(path)) {
+    check_vocabulary(*notes, dataset, path);
+    if (!config.init_new_head) check_tokens(*notes, dataset, path + ", without init.new_head=true");
   }
   fit_positions(parameters, file, path);
   copy_by_name(wanted, file.tensors, path);

@@ -75,7 +75,8 @@ Batch arranged(const Batch& batch, std::span<const int64_t> order) {
           .domains = arranged(batch.domains, order),
           .lengths = arranged(batch.lengths, order),
           .targets = arranged(batch.targets, order),
-          .target_lengths = arranged(batch.target_lengths, order)};
+          .target_lengths = arranged(batch.target_lengths, order),
+          .texts = batch.texts.empty() ? batch.texts : arranged(batch.texts, order)};
 }
 
 std::function<void(Batch&, int64_t epoch)> batch_finisher(const Config& config, int64_t classes) {

@@ -172,14 +172,15 @@ std::map<std::string, std::string> weights_metadata(const Config& config, const 
 }
 
 std::string to_json(const DataNotes& notes) {
-  return nlohmann::json{{"classes", notes.classes}, {"channels", notes.channels}}.dump(
-      -1, ' ', false, nlohmann::json::error_handler_t::replace);
+  nlohmann::json json{{"classes", notes.classes}, {"channels", notes.channels}};
+  if (!notes.vocabulary_mark.empty()) json["vocabulary_mark"] = notes.vocabulary_mark;
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 DataNotes notes_from(const std::string& json, const std::string& where) {
   try {
     const auto notes = nlohmann::json::parse(json);
-    return {notes.at("classes"), notes.at("channels")};
+    return {notes.at("classes"), notes.at("channels"), notes.value("vocabulary_mark", "")};
   } catch (const nlohmann::json::exception& error) {
     throw Error(fmt::format("{} cannot be read: {}", where, error.what()));
   }

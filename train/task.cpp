@@ -13,7 +13,9 @@
 namespace minnow {
 
 DataNotes notes_on(const Dataset& dataset) {
-  if (dataset.vocabulary() > 0) return {dataset.classes(), dataset.vocabulary()};
+  if (dataset.vocabulary() > 0) {
+    return {dataset.classes(), dataset.vocabulary(), dataset.vocabulary_mark()};
+  }
   return {dataset.classes(), dataset.get(0, 0).input.dim(dataset.ragged() ? -1 : 0)};
 }
 
@@ -28,6 +30,7 @@ std::shared_ptr<const Dataset> open_stored(const Config& config, Split split) {
   if (split == Split::train) return without_held_out(open_dataset(set, split), share);
   set.dragger_fraction = 0;
   set.speech.augment = false;
+  set.speech.strict = true;
   return held_out(open_dataset(set, Split::train), share);
 }
 
@@ -64,7 +67,9 @@ std::vector<std::string> LeftOut::news() {
   constexpr size_t most = 5;
   const std::vector<std::string> all = dataset_->warnings();
   std::vector<std::string> lines;
-  while (told_ < all.size() && lines.size() < most) lines.push_back("left out: " + all[told_++]);
+  if (!std::exchange(noticed_, true)) lines = dataset_->notices();
+  const size_t end = lines.size() + most;
+  while (told_ < all.size() && lines.size() < end) lines.push_back("left out: " + all[told_++]);
   if (told_ < all.size()) {
     lines.push_back(fmt::format("left out: {} more; {} in all", all.size() - told_, all.size()));
     told_ = all.size();
@@ -128,7 +133,16 @@ void check_classes(const Parameters& parameters, const SafetensorsFile& file,
         bias == nullptr ? 0 : bias->numel(), classes, hint);
 }
 
+void check_vocabulary(const DataNotes& notes, const Dataset& dataset, const std::string& where) {
+  const std::string known = notes.vocabulary_mark, now = dataset.vocabulary_mark();
+  check(known == now || known.empty() || now.empty(),
+        "{}: its word pieces are not those of the data: the training texts, data.domains or "
+        "data.pieces must have changed",
+        where);
+}
+
 void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where) {
+  check_vocabulary(notes, dataset, where);
   if (!dataset.transcribed()) return;
   const auto &known = notes.classes, &now = dataset.classes();
   const auto [a, b] = std::mismatch(known.begin(), known.end(), now.begin(), now.end());

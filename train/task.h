@@ -17,6 +17,7 @@ namespace minnow {
 struct DataNotes {
   std::vector<std::string> classes;  ///< names, in the order of the logits
   int64_t channels = 3;  ///< of a picture, the features of a frame, or the vocabulary of texts
+  std::string vocabulary_mark = {};  ///< of texts, see Dataset; empty where weights do not say it
 };
 DataNotes notes_on(const Dataset& dataset);
 
@@ -31,16 +32,18 @@ const Dataset* stored_pictures(const Dataset& dataset);
 /// What people call the examples of a data set: "pictures", "texts" or "utterances".
 const char* kind_of_examples(const Dataset& dataset);
 
-/// Says what a data set leaves out, as it becomes known.
+/// Says what is odd about a data set, and what it leaves out, as it becomes known.
 class LeftOut {
  public:
   explicit LeftOut(std::shared_ptr<const Dataset> dataset) : dataset_(std::move(dataset)) {}
-  /// Five lines at most on what has come since the last call, and one that counts the others.
+  /// Five lines at most on what has come since the last call, and one that counts the others. The
+  /// first call begins with the notices of the data set.
   std::vector<std::string> news();
 
  private:
   std::shared_ptr<const Dataset> dataset_;
   size_t told_ = 0;
+  bool noticed_ = false;
 };
 
 /// Replaces what the configuration leaves to the data (of pictures: model.image, data.image,
@@ -60,9 +63,13 @@ void load_model(nn::Model& model, const std::string& path, const Dataset& datase
 void check_classes(const Parameters& parameters, const SafetensorsFile& file,
                    const std::string& path, const Dataset& dataset, const std::string& hint = "");
 
+/// Error where the ids of the data are not those that `notes`, of weights, tell: word pieces hang
+/// on every training text. The message begins with `where`.
+void check_vocabulary(const DataNotes& notes, const Dataset& dataset, const std::string& where);
+
 /// Error unless the transcripts of the data are made of the tokens that `notes`, of weights, tell,
 /// in the same order: those of word pieces hang on every training transcript. The message begins
-/// with `where`.
+/// with `where`. Also check_vocabulary.
 void check_tokens(const DataNotes& notes, const Dataset& dataset, const std::string& where);
 
 /// Where the run computes: config.device, with "auto" a GPU where one can be used. Error that says

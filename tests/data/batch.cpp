@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <utility>
@@ -32,7 +33,8 @@ Example sequence(int64_t frames, double value, std::vector<int64_t> target = {})
           .id = 10 + frames,
           .marked = frames == 1,
           .domain = frames % 2,
-          .target = std::move(target)};
+          .target = std::move(target),
+          .text = fmt::format("text {}", value)};
 }
 
 const std::vector<int64_t> kAll{0, 1, 2};
@@ -48,6 +50,7 @@ TEST(Batch, SequencesArePaddedWithZerosToTheLongest) {
   EXPECT_EQ(batch.domains, (std::vector<int64_t>{1, 1, 0}));
   EXPECT_EQ(batch.marked, (std::vector<bool>{true, false, false}));
   EXPECT_FALSE(batch.targets.defined());
+  EXPECT_TRUE(batch.texts.empty());
 }
 
 TEST(Batch, TargetsStandSideBySide) {
@@ -57,6 +60,7 @@ TEST(Batch, TargetsStandSideBySide) {
   EXPECT_EQ(batch.targets.shape(), (Shape{3, 3}));
   EXPECT_EQ(batch.targets.to_vector<int64_t>(), (std::vector<int64_t>{2, 0, 0, 0, 0, 0, 1, 2, 1}));
   EXPECT_EQ(batch.target_lengths.to_vector<int64_t>(), (std::vector<int64_t>{1, 0, 3}));
+  EXPECT_EQ(batch.texts, (std::vector<std::string>{"text 1", "text 2", "text 3"}));
 }
 
 TEST(Batch, WithoutAnyTargetThereIsStillAnEmptyOneForEach) {

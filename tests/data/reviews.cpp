@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <set>
+#include <utility>
 
 #include "data/open.h"
 #include "data/utf8.h"
@@ -131,7 +132,8 @@ TEST_F(ReviewFiles, OddLines) {
   options.vocabulary = 45;
   const Reviews reviews = open();
   EXPECT_EQ(reviews.size(), 10);  // no line end at the end, and one without text
-  EXPECT_EQ(reviews.latin1_lines(), 1);
+  ASSERT_EQ(reviews.notices().size(), 1u);
+  EXPECT_EQ(reviews.notices()[0].substr(0, 17), "1 of the reviews ");
   EXPECT_EQ(reviews.get(8, 0).input.to_vector<int64_t>(),
             reviews.get(9, 0).input.to_vector<int64_t>());
   ASSERT_EQ(reviews.warnings().size(), 1u);
@@ -157,6 +159,9 @@ TEST_F(ReviewFiles, Errors) {
   options.per_domain = {};
   options.imbalance = 0.5;
   fails({"data.imbalance", "at least 1"});
+  const int64_t vocabulary = std::exchange(options.vocabulary, 1 << 20);
+  fails({"data.imbalance"});  // told before the pieces, which would fail, are learnt
+  options.vocabulary = vocabulary;
   options.imbalance = 1;
   options.max_tokens = 0;
   fails({"data.max_tokens"});
@@ -191,7 +196,7 @@ TEST(Reviews, RealFiles) {
   config.reviews.domains = {"MR", "dvd"};
   const auto train = std::dynamic_pointer_cast<const Reviews>(open_dataset(config, Split::train));
   EXPECT_EQ(train->size(), 3200);
-  EXPECT_EQ(train->latin1_lines(), 32);
+  EXPECT_EQ(train->notices().at(0).substr(0, 18), "32 of the reviews ");
   EXPECT_EQ(open_dataset(config, Split::test)->size(), 800);
 }
 

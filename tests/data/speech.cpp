@@ -174,12 +174,38 @@ TEST(Speech, NothingLeft) {
 TEST(Speech, LettersThatTheVocabularyLacks) {
   Corpus corpus;
   fill(corpus);
-  corpus.add("test", "odd.wav", "É a-x b", tone(0.7, 300));
+  corpus.add("test", "odd.wav", "É a-x  b", tone(0.7, 300));
+  corpus.add("test", "none.wav", "X", tone(0.7, 300));
   const Speech test = corpus.open(Split::test);
-  ASSERT_EQ(test.size(), 4);
+  ASSERT_EQ(test.size(), 5);
   EXPECT_EQ(test.get(3, 0).target, (std::vector<int64_t>{2, 1, 3}));
-  ASSERT_EQ(test.warnings().size(), 1u);
-  EXPECT_TRUE(warns(test, {"odd.wav", "\"é-x\""}));
+  EXPECT_EQ(test.get(3, 0).text, "é a-x b");
+  EXPECT_EQ(test.get(4, 0).target, std::vector<int64_t>{});
+  EXPECT_EQ(test.get(4, 0).text, "x");
+  EXPECT_TRUE(test.warnings().empty());
+  EXPECT_EQ(test.notices(),
+            std::vector<std::string>{
+                "2 transcripts have letters that the training transcripts lack: - x é"});
+  EXPECT_TRUE(corpus.open(Split::train).notices().empty());
+}
+
+/// What is measured on is told at once, and nothing takes the place of what was there.
+TEST(Speech, ADamagedTestFileIsNeverReplaced) {
+  Corpus corpus;
+  fill(corpus);
+  std::vector<float> bad(16000, 0.1f);
+  bad[9000] = std::numeric_limits<float>::quiet_NaN();
+  corpus.add("test", "nan.wav", "a", bad);
+  const Speech test = corpus.open(Split::test, {.cache_bytes = 0});
+  EXPECT_EQ(test.size(), 3);
+  EXPECT_TRUE(warns(test, {"nan.wav"}));
+  write_file(corpus.path() / "t1.wav", {'g', 'o', 'n', 'e'});
+  expect_error([&] { test.get(1, 0); }, {"t1.wav"});
+  // The same where training examples are measured on.
+  corpus.add("train", "nan.wav", "a", bad);
+  const Speech train = corpus.open(Split::train, {.strict = true, .cache_bytes = 0});
+  ASSERT_EQ(train.size(), 13);
+  expect_error([&] { train.get(12, 0); }, {"nan.wav"});
 }
 
 /// The splits have the same pieces; CTC needs frames for these, not for letters.
@@ -425,8 +451,8 @@ TEST(Speech, Errors) {
   refused({.most_seconds = 0}, {"most_seconds"});
   refused({.speeds = {}}, {"speeds"});
   refused({.speeds = {1, 2}}, {"speeds", "0.8 to 1.25", "2"});
-  refused({.noise_db = std::nan("")}, {"noise_db"});
-  refused({.fast_share = 1.5}, {"fast_share", "1.5"});
+  refused({.noise_db = std::nan("")}, {"data.noise"});
+  refused({.fast_share = 1.5}, {"data.draggers", "1.5"});
   check_options({});
   check_options({.rate = 8000});
   check_options({.rate = 48000});

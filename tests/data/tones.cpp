@@ -18,6 +18,9 @@ TEST(Tones, ExamplesFitTheirTranscripts) {
       const Example example = set.get(i, 0);
       EXPECT_EQ(example.id, i);
       EXPECT_EQ(example.target, set.transcript(i));
+      std::string text;
+      for (const int64_t token : example.target) text += set.classes()[static_cast<size_t>(token)];
+      EXPECT_EQ(example.text, text);
       EXPECT_EQ(example.input.shape(), (Shape{set.length(i), 40}));
       EXPECT_LE(frames_needed(example.target), subsampled_frames(set.length(i)));
       for (const float value : example.input.to_vector<float>()) ASSERT_TRUE(std::isfinite(value));

@@ -69,8 +69,10 @@ TEST(MicroBatches, EveryPartOfTheBatchIsArranged) {
   batch.marked = {true, false, false};
   batch.targets = Tensor::from(Integers{5, 6, 7}, {3, 1});
   batch.target_lengths = Tensor::from(Integers{1, 0, 1}, {3});
+  batch.texts = {"a", "b", "c"};
   const auto finish = batch_finisher(by_domain(2), 2);
   finish(batch, 0);
+  EXPECT_EQ(batch.texts, (std::vector<std::string>{"b", "a", "c"}));
   EXPECT_EQ(batch.inputs.to_vector<int64_t>(), (Integers{10, 11, 0, 1, 20, 21}));
   for (const Tensor& part : {batch.labels, batch.ids, batch.lengths})
     EXPECT_EQ(part.to_vector<int64_t>(), (Integers{1, 0, 2}));
@@ -185,6 +187,29 @@ TEST_F(ReviewRuns, ResumeIsExact) {
     EXPECT_EQ(trainer.parameters()[i]->value.to_vector<float>(),
               resumed.parameters()[i]->value.to_vector<float>());
   }
+}
+
+TEST_F(ReviewRuns, OtherWordPiecesAreRefused) {
+  const std::string weights = (folder / "w").string();
+  Trainer trainer(plan({"train.steps=1", "run.save=" + weights}, "run").config);
+  ASSERT_EQ(trainer.run(), Outcome::finished);
+  int runs = 0;
+  const auto starts = [&](const std::string& more) {
+    Trainer(plan({"init.from=" + weights, more}, fmt::format("other{}", ++runs)).config);
+  };
+  EXPECT_NO_THROW(starts("init.new_head=false"));
+  for (int i = 0; i < 40; ++i) {  // as many pieces, but other ones
+    std::ofstream(folder / "toys.task.train", std::ios::app) << "1\tbrilliant, brilliant\n";
+  }
+  for (const char* head : {"init.new_head=false", "init.new_head=true"}) {
+    expect_error([&] { starts(head); }, {weights, "word pieces are not those of the data"});
+  }
+  const Config config = plan({}, "third").config;
+  const auto dataset = open_data(config, Split::test, false);
+  const auto model = make_model(config, notes_on(*dataset));
+  expect_error([&] { load_model(*model, weights, *dataset); }, {weights, "word pieces"});
+  const RunPlan again = plan({"run.resume=true"}, "run");
+  expect_error([&] { Trainer(again.config, again.from); }, {"checkpoint", "word pieces"});
 }
 
 TEST_F(ReviewRuns, WhatDoesNotFitIsRefused) {
