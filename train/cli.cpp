@@ -33,8 +33,12 @@ void add_decoder(CLI::App& command, DecoderOptions& options) {
       ->capture_default_str();
   command.add_option("--lm", options.language_model, "a language model of words, for the search")
       ->type_name("FILE.arpa");
-  command.add_option("--lm-weight", options.weight, "of its logarithms")->capture_default_str();
-  command.add_option("--word-bonus", options.word_bonus, "added for every word")
+  command
+      .add_option("--lm-weight", options.weight,
+                  fmt::format("of its logarithms; {} if left out", DecoderOptions::kUsualWeight))
+      ->type_name("X");
+  command.add_option("--word-bonus", options.word_bonus, "added for every word of the search")
+      ->type_name("X")
       ->capture_default_str();
 }
 
@@ -57,8 +61,8 @@ CLI::App* add_train(CLI::App& app, Request& request) {
 }
 
 CLI::App* add_eval(CLI::App& app, Request& request) {
-  CLI::App* eval =
-      app.add_subcommand("eval", "Loss and accuracy of saved weights on the test split");
+  CLI::App* eval = app.add_subcommand(
+      "eval", "Loss, and accuracy or error rates, of saved weights on the test split");
   eval->add_option("weights", request.source, "a run folder, a checkpoint, or a safetensors file")
       ->required();
   eval->add_option("arguments", request.arguments, kRecipeHelp)
@@ -124,6 +128,11 @@ CLI::App* add_transcribe(CLI::App& app, Request& request) {
       ->required()
       ->type_name("FILE");
   add_decoder(*transcribe, request.transcribe.decoder);
+  transcribe
+      ->add_option("--most-seconds", request.transcribe.most_seconds,
+                   "how long a sound may be; if left out, as long as in training")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
   transcribe->add_flag("--json", request.transcribe.json, "print one JSON object for each file");
   transcribe->footer(
       "A file that cannot be read is named on stderr, the others are done, and the exit status is "

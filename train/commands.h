@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,8 @@ int predict_command(const std::string& source, const std::vector<std::string>& f
                     const PredictOptions& options);
 struct TranscribeOptions {
   DecoderOptions decoder;
-  bool json = false;  ///< print one JSON object for each file
+  std::optional<double> most_seconds = {};  ///< of a sound; data.most_seconds of the model
+  bool json = false;                        ///< print one JSON object for each file
 };
 /// What a conformer hears in sound files; `source` and files that cannot be read as for
 /// predict_command.

@@ -8,7 +8,6 @@
 #include <string>
 
 #include "train/commands.h"
-#include "train/ctc_decode.h"
 #include "train/run_folder.h"
 #include "train/trained_model.h"
 #include "train/trainer.h"
@@ -78,6 +77,14 @@ bool is_about_sounds(const std::vector<std::string>& settings) {
   return std::any_of(settings.begin(), settings.end(), [](const std::string& setting) {
     return setting == "data.name=tones" || setting == "model.name=conformer";
   });
+}
+
+/// What a dragger has, see data.dragger_kind.
+std::string dragger_text(const std::string& kind, bool sounds) {
+  const std::string wrong = sounds ? "a wrong transcript" : "a wrong label";
+  if (kind == "label") return wrong;
+  if (kind == "noise") return "noise";
+  return kind == "mix" ? "noise, or " + wrong : "a sound that is far too fast";
 }
 
 struct Variant {
@@ -197,8 +204,7 @@ void print_transcripts(const Config& config) {
   fmt::print("\nThe first test utterances, and what the clipped run hears in them:\n");
   for (int64_t i = 0; i < std::min<int64_t>(5, dataset->size()); ++i) {
     const Example example = dataset->get(i, 0);
-    fmt::print("  {:<24} {}\n", text_of(example.target, trained.notes.classes),
-               transcript(trained, decoder, example.input));
+    fmt::print("  {:<24} {}\n", example.text, transcript(trained, decoder, example.input));
   }
 }
 
@@ -238,9 +244,8 @@ int demo_command(const std::vector<std::string>& arguments) {
       "clip.rule={}; same start, same order of examples. {}\n",
       sounds ? "the letters of " + clipped.data.set.name
              : "the pictures of " + clipped.data.set.name,
-      100 * clipped.data.set.dragger_fraction,
-      sounds ? "a wrong transcript" : "noise, or a wrong label", clipped.clip.micro_batch,
-      clipped.clip.rule,
+      100 * clipped.data.set.dragger_fraction, dragger_text(clipped.data.set.dragger_kind, sounds),
+      clipped.clip.micro_batch, clipped.clip.rule,
       sounds ? "Both have the same learning rate."
              : "The learning rate of each was chosen\n"
                "beforehand, the better of 0.001 and 0.002 over three seeds.");

@@ -24,8 +24,9 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
   use_threads(config);
   const auto dataset = open_data(config, Split::test, false);
   resolve(config, *dataset);
-  check(dataset->transcribed() || options.decoder.beam == 1,
-        "--beam: {} has classes, not transcripts", config.data.set.name);
+  check(dataset->transcribed() || options.decoder.plain(),
+        "--beam, --lm, --lm-weight and --word-bonus: {} has classes, not transcripts",
+        config.data.set.name);
   check(!dataset->transcribed() || (options.confusion.empty() && !options.classes),
         "--classes and --confusion: {} has transcripts, not classes", config.data.set.name);
   const auto model = make_model(config, notes_on(*dataset));
@@ -46,6 +47,10 @@ int eval_command(const std::string& source, const std::vector<std::string>& argu
     fmt::print("{}: {} on {} test {} of {}\n", weights, to_string(score), score.examples,
                kind_of_examples(*dataset), config.data.set.name);
     if (score.text) fmt::print("{}", text_table(*score.text));
+    if (score.impossible > 0) {
+      fmt::print("{} utterances are too short for their transcripts; the loss leaves them out\n",
+                 score.impossible);
+    }
     if (score.domains.several()) fmt::print("{}", domain_table(score.domains));
     if (options.classes) fmt::print("{}", class_table(score, names));
   }

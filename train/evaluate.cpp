@@ -8,7 +8,6 @@
 #include "data/loader.h"
 #include "engine/group_sinks.h"
 #include "engine/ops.h"
-#include "train/ctc_decode.h"
 #include "train/task.h"
 
 namespace minnow {
@@ -46,16 +45,19 @@ void add(const Batch& batch, const Tensor& logits, const Tensor& losses, Score& 
   sums.examples += batch.size();
 }
 
-/// Adds what the logits [B, T, V] say as text.
+/// Adds what the logits [B, T, V] say as text; those that are not finite say nothing.
 void add_text(const Batch& batch, const Tensor& logits, const Tensor& frames, const Tensor& losses,
-              const std::vector<std::string>& tokens, const Decoder& decoder, Score& sums) {
-  const int64_t room = logits.dim(1), classes = logits.dim(2), most = batch.targets.dim(1);
+              const Decoder& decoder, Score& sums) {
+  const int64_t room = logits.dim(1), classes = logits.dim(2);
   if (!sums.text) sums.text.emplace();
   for (int64_t i = 0; i < batch.size(); ++i) {
-    const int64_t* target = batch.targets.data<int64_t>() + i * most;
-    const std::vector<int64_t> wanted(target, target + batch.target_lengths.data<int64_t>()[i]);
     const float* rows = logits.data<float>() + i * room * classes;
-    sums.text->add(text_of(wanted, tokens), decoder.text(rows, frames.data<int64_t>()[i]));
+    const int64_t n = frames.data<int64_t>()[i];
+    const bool sound = all_finite({rows, static_cast<size_t>(n * classes)});
+    TextScore text;
+    text.add(batch.texts[static_cast<size_t>(i)], sound ? decoder.text(rows, n) : "");
+    *sums.text += text;
+    sums.domains.add(batch.domains[static_cast<size_t>(i)], text);
     const float loss = losses.data<float>()[i];
     if (std::isinf(loss)) {
       ++sums.impossible;
@@ -106,9 +108,8 @@ int64_t label_rank(const float* logits, int64_t classes, int64_t label) {
 Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dataset> dataset,
                const DecoderOptions& decoding) {
   const Device device = device_of(model.parameters());
-  const std::vector<std::string> tokens = dataset->classes();
   std::optional<Decoder> decoder;
-  if (dataset->transcribed()) decoder.emplace(decoding, tokens);
+  if (dataset->transcribed()) decoder.emplace(decoding, dataset->classes());
   Loader loader(std::move(dataset), {.batch = kBatch, .workers = config.data.workers});
   loader.start_epoch(0);
   Score score;
@@ -123,7 +124,7 @@ Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dat
     if (batch->targets.defined()) {
       const Tensor frames = output_lengths(model, batch->lengths);
       const Var losses = ctc_loss(x, frames, batch->targets, batch->target_lengths);
-      add_text(*batch, logits, frames, losses.value(), tokens, *decoder, score);
+      add_text(*batch, logits, frames, losses.value(), *decoder, score);
     } else {
       add(*batch, logits, cross_entropy(x, batch->labels).value(), score);
     }

@@ -26,8 +26,8 @@ struct Score {
   int64_t classes = 0;  ///< K
   /// [K, K] row-major: how many examples of the label `row` have the highest logit at `column`.
   std::vector<int64_t> confusion = {};
-  DomainScore domains = {};            ///< top1 in each of the data set's domains
-  std::optional<TextScore> text = {};  ///< of the best path's transcripts
+  DomainScore domains = {};            ///< top1, or the text, in each of the data set's domains
+  std::optional<TextScore> text = {};  ///< of the decoder's transcripts, against Example::text
   int64_t impossible = 0;  ///< transcripts that no path through their frames gives: not in the loss
 
   int64_t confused(int64_t label, int64_t with) const { return confusion[label * classes + with]; }

@@ -20,9 +20,8 @@ constexpr size_t kBatch = 64;
 
 TrainedModel load_predictor(const std::string& weights) {
   TrainedModel predictor = load_trained_model(weights);
-  check(predictor.config.model.vit.image > 0,
-        "{}: its model, a {}, reads no pictures; `minnow transcribe` shows sound to a conformer",
-        weights, predictor.config.model.name);
+  check(predictor.config.model.vit.image > 0, "{}: its model, a {}, reads no pictures; {}", weights,
+        predictor.config.model.name, usual_command(predictor.config));
   check(predictor.notes.channels == 1 || predictor.notes.channels == 3,
         "{}: pictures have 1 or 3 channels; its model's have {}", weights,
         predictor.notes.channels);

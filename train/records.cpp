@@ -86,13 +86,16 @@ nlohmann::json score_record(const Score& score) {
                           {"reference", errors.reference}};
   };
   const TextScore& text = *score.text;
-  return {{"loss", score.loss},
-          {"wer", text.words.rate()},
-          {"cer", text.characters.rate()},
-          {"words", counts(text.words)},
-          {"characters", counts(text.characters)},
-          {"sentences", text.sentences},
-          {"wrong_sentences", text.wrong_sentences}};
+  nlohmann::json record{{"loss", score.loss},
+                        {"wer", text.words.rate()},
+                        {"cer", text.characters.rate()},
+                        {"words", counts(text.words)},
+                        {"characters", counts(text.characters)},
+                        {"sentences", text.sentences},
+                        {"wrong_sentences", text.wrong_sentences},
+                        {"impossible", score.impossible}};
+  if (score.domains.several()) record["domains"] = domain_record(score.domains);
+  return record;
 }
 
 nlohmann::json eval_record(const RunPlace& place, const Score& score, bool averaged,

@@ -32,7 +32,7 @@ void add_groups(nlohmann::json& record, const GroupNorms& seen, const Grouping& 
 /// Adds `grad_norm`, from the squared norms [L] float64 of the parameters' updates, on the host.
 void add_grad_norm(nlohmann::json& record, const Tensor& squared_norms);
 /// What a Score says: "loss", "top1", "top5" and, where there are several, "domains" {name: top1};
-/// or "loss", "wer", "cer" and the counts behind them.
+/// or "loss", "wer", "cer", the counts behind them, "impossible", and "domains" {name: wer}.
 nlohmann::json score_record(const Score& score);
 /// score_record of an evaluation of a run. With `averaged`: true where it was the averaged weights
 /// that were measured. Up to 100 classes, `classes` are their names and `confusion` the matrix of

@@ -110,4 +110,12 @@ void TextScore::add(std::string_view reference, std::string_view hypothesis) {
   wrong_sentences += wrong.errors() > 0 ? 1 : 0;
 }
 
+TextScore& TextScore::operator+=(const TextScore& other) {
+  words += other.words;
+  characters += other.characters;
+  sentences += other.sentences;
+  wrong_sentences += other.wrong_sentences;
+  return *this;
+}
+
 }  // namespace minnow

@@ -50,6 +50,7 @@ struct TextScore {
   int64_t wrong_sentences = 0;  ///< those with a word error
 
   void add(std::string_view reference, std::string_view hypothesis);
+  TextScore& operator+=(const TextScore& other);
 };
 
 }  // namespace minnow

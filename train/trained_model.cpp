@@ -28,6 +28,12 @@ TrainedModel load_trained_model(const std::string& weights) {
   return trained;
 }
 
+std::string usual_command(const Config& config) {
+  if (config.model.name == "conformer") return "`minnow transcribe` plays it sounds";
+  if (config.model.name == "text") return "it reads texts, and `minnow eval` scores it on some";
+  return "`minnow predict` shows it pictures";
+}
+
 std::string transcript(const TrainedModel& trained, const Decoder& decoder,
                        const Tensor& features) {
   const int64_t frames = features.dim(0);

@@ -16,6 +16,9 @@ struct TrainedModel {
   Device device = Device::cpu();
 };
 
+/// What there is to do with a model of this kind: "`minnow predict` shows it pictures".
+std::string usual_command(const Config& config);
+
 /// What a model that transcribes hears in the features [T, F] of a sound.
 std::string transcript(const TrainedModel& trained, const Decoder& decoder, const Tensor& features);
 

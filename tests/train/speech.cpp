@@ -109,6 +109,46 @@ TEST_F(SpeechRun, AFileThatIsNoSoundIsNamedAndTheOthersAreDone) {
   for (const char* name : {"text.wav", "short.wav", "none.wav"}) EXPECT_HAS(heard.err, name);
 }
 
+TEST_F(SpeechRun, SoundsOfAnyLength) {
+  train({"run.dir=r", "data.most_seconds=2.0"});
+  write_wav("short.wav", 1500);
+  write_wav("least.wav", 1600);
+  write_wav("long.wav", 40000);
+  const Ended heard = run({"transcribe", "r", "short.wav", "least.wav", "long.wav"});
+  EXPECT_EQ(heard.status, 2);
+  EXPECT_HAS(heard.out, "least.wav:");
+  EXPECT_HAS(heard.err, "short.wav: a sound of 0.094 seconds is too short; 0.1 are needed");
+  EXPECT_HAS(heard.err, "long.wav: a sound of 2.5 seconds is too long; up to 2 are heard");
+  EXPECT_EQ(run({"transcribe", "r", "long.wav", "--most-seconds", "2.5"}).status, 0);
+  EXPECT_EQ(run({"transcribe", "r", "long.wav", "--most-seconds", "0"}).status, 2);
+}
+
+TEST_F(SpeechRun, LettersNeverSeenCountAsErrors) {
+  std::ofstream train_list(folder / "train.json"), test_list(folder / "test.json");
+  for (int k = 0; k < 8; ++k) {
+    const std::string name = fmt::format("{}.wav", k);
+    write_wav(name.c_str(), 8000 + 100 * k);
+    (k < 6 ? train_list : test_list)
+        << fmt::format(R"({{"audio": "{}", "text": "{}", "domain": "{}"}})", name,
+                       k == 7 ? "a zebra" : "a b", k == 7 ? "far" : "near")
+        << '\n';
+  }
+  train_list.close();
+  test_list.close();
+  train({"data.name=manifest", "data.path=.", "run.dir=r", "train.batch=4", "train.steps=1"});
+  const Ended eval = run({"eval", "r", "--json"});
+  ASSERT_EQ(eval.status, 0) << eval.err;
+  EXPECT_HAS(eval.err, "1 transcript has letters that the training transcripts lack: e r z\n");
+  EXPECT_EQ(eval.err.find("left out"), std::string::npos);
+  const Json score = Json::parse(eval.out);
+  EXPECT_EQ(score["words"]["reference"], 4);
+  EXPECT_EQ(score["characters"]["reference"], 10);
+  EXPECT_EQ(score["impossible"], 0);
+  EXPECT_TRUE(score["domains"]["far"].is_number() && score["domains"]["near"].is_number());
+  const Ended table = run({"eval", "r"});
+  EXPECT_HAS(table.out, "domain  examples     words");
+}
+
 TEST_F(SpeechRun, ResumesToTheBit) {
   train({"run.dir=whole", "run.save=a", "clip.rule=min", "clip.micro_batch=3"});
   train({"run.dir=part", "clip.rule=min", "clip.micro_batch=3", "run.checkpoint_every=5"});
@@ -198,13 +238,15 @@ TEST_F(SpeechRun, WhatDoesNotFit) {
   refused({"model.intermediate=0.3"}, "model.intermediate: 0.3 needs model.depth");
   refused({"data.noise=[1.0, 2.0]"}, "data.noise");
   refused({"data.name=an4", "data.path=nowhere"}, "nowhere");
-  refused({"data.tokens=pieces"}, "tones: the tokens are characters");
+  refused({"data.tokens=pieces"}, "data.tokens: those of tones are characters");
   refused({"train.mixup=0.5"}, "train.mixup: blends pictures");
   refused({"train.label_smoothing=0.1"}, "train.label_smoothing");
   train({"run.dir=r"});
   EXPECT_HAS(run({"predict", "r", "x.png"}).err, "minnow transcribe");
   EXPECT_HAS(run({"eval", "r", "--classes"}).err, "transcripts");
   EXPECT_HAS(run({"eval", "r", "--lm", "x.arpa"}).err, "--beam");
+  EXPECT_HAS(run({"eval", "r", "--word-bonus", "1"}).err, "--beam");
+  EXPECT_HAS(run({"transcribe", "r", "x.wav", "--lm-weight", "0.5"}).err, "--lm FILE");
   EXPECT_HAS(run({"eval", "r", "--beam", "4", "--lm", "x.arpa"}).err, "x.arpa");
 }
 

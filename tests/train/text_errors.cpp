@@ -118,6 +118,13 @@ TEST(TextErrors, OverSentences) {
   EXPECT_DOUBLE_EQ(score.words.rate(), 3.0 / 5);
   EXPECT_EQ(score.characters.reference, 7 + 13);
   EXPECT_EQ(score.characters.errors(), 0 + 7 + 2);  // "w" out, " " to "w", "three" out
+  TextScore sum;
+  sum.add("one", "two");
+  sum += score;
+  EXPECT_EQ(sum.sentences, 4);
+  EXPECT_EQ(sum.wrong_sentences, 3);
+  EXPECT_EQ(sum.words.reference, 6);
+  EXPECT_EQ(sum.characters.reference, 3 + 7 + 13);
 }
 
 }  // namespace
