@@ -207,7 +207,11 @@ int run_program(int argc, const char* const* argv) {
     return 2;
   }
   try {
+    studies.check_name(argc, argv);
     app.parse(argc, argv);
+  } catch (const Error& error) {
+    complain(error.what());
+    return 2;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
     complain(fmt::format("{}; see minnow help", error.what()));

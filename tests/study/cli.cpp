@@ -51,6 +51,13 @@ TEST(StudyCli, WrongCommandLines) {
     EXPECT_TRUE(ended.err.starts_with("minnow: ")) << ended.err;
     EXPECT_EQ(ended.out, "");
   }
+  for (const auto& arguments :
+       {std::vector<std::string>{"study", "cosines"}, {"study", "cosines", "--help"}}) {
+    const Ended ended = run_minnow(folder.path(), arguments);
+    EXPECT_EQ(ended.status, 2);
+    EXPECT_HAS(ended.err, "there is no study cosines; there are theory, cosine, c-hat, norms,");
+    EXPECT_EQ(ended.out, "");
+  }
   const Ended none = run_minnow(folder.path(), {"study", "report", "nowhere"});
   EXPECT_EQ(none.status, 2);
   EXPECT_HAS(none.err, "nowhere/report.html");

@@ -155,6 +155,23 @@ TEST(Cosines, GradientsThatAreNotFiniteAreLeftOut) {
   EXPECT_DOUBLE_EQ(found.norm_ratio.value, std::sqrt(0.5));
 }
 
+TEST(Cosines, OrthogonalOnlyBesideABenignDirection) {
+  const auto judge = [](double expected, double half_width, std::vector<double> benign) {
+    return orthogonal({.layer = "",
+                       .dragger_average = {-0.02, 0.02},
+                       .benign_average = std::move(benign),
+                       .expected = {.value = expected, .half_width = half_width}},
+                      0.1);
+  };
+  EXPECT_EQ(judge(-0.05, 0.04, {0.5, 0.51}), 1);
+  EXPECT_EQ(judge(-0.2, 0.05, {0.5, 0.51}), -1);
+  EXPECT_EQ(judge(-0.05, 0.06, {0.5, 0.51}), 0);
+  EXPECT_EQ(judge(0.15, 0.06, {0.5, 0.51}), 0);
+  EXPECT_EQ(judge(NAN, NAN, {0.5, 0.51}), 0);
+  EXPECT_EQ(judge(0, 0.01, {0.01, 0.02}), 0);  // benign ones are no nearer
+  EXPECT_EQ(judge(0, 0.01, {}), 0);
+}
+
 TEST(Cosines, WrongInput) {
   expect_error([] { cosines("all", {1}, 2); }, {"at least 3", "got 2"});
   expect_error([] { cosines("all", {1, 2}, 3); }, {"2 products of 7 gradients"});

@@ -54,6 +54,12 @@ TEST(GradientStudies, WriteTheirFolders) {
   for (const char* file : {"report.html", "course.csv", "classes.csv", "minima.csv"}) {
     EXPECT_TRUE(fs::exists(folder / "n" / file)) << file;
   }
+  EXPECT_HAS(read_text_file(folder / "n" / "report.html"), "shares of a clipped update are equal");
+  const Ended by_layer =
+      run_minnow(folder.path(), {"study", "norms", "run", "clip.scope=layer", "-o", "n"});
+  EXPECT_EQ(by_layer.status, 0) << by_layer.err;
+  const std::string other = read_text_file(folder / "n" / "report.html");
+  EXPECT_EQ(other.find("shares of a clipped update are equal"), std::string::npos);
 }
 
 TEST(GradientStudies, WrongInputIsNamed) {
@@ -75,6 +81,7 @@ TEST(GradientStudies, WrongInputIsNamed) {
     EXPECT_TRUE(ended.err.starts_with("minnow: ")) << ended.err;
     EXPECT_HAS(ended.err, part);
   }
+  EXPECT_FALSE(fs::exists(folder / "studies"));  // they failed at once
 }
 
 }  // namespace

@@ -82,6 +82,18 @@ TEST(NormTallies, NormsThatAreNotFiniteAreLeftOut) {
   expect_error([&] { tallies.add(record); }, {"ids", "2 numbers"});
 }
 
+// As training records it under clip.rule = min.
+TEST(NormTallies, ZeroNormsHaveNoShare) {
+  NormTallies tallies({});
+  Json record = step(1, {0, 2, 4}, 1, {1, 0, 0});
+  record["coefficients"][0] = 0;
+  tallies.add(record);
+  EXPECT_EQ(tallies.marks()[0].clipped, 1);
+  EXPECT_EQ(tallies.marks()[1].count, 1);
+  EXPECT_EQ(tallies.marks()[1].clipped, 0);
+  EXPECT_EQ(tallies.marks()[1].minima, 0);
+}
+
 void train(std::vector<std::string> settings) {
   Trainer trainer(plan_run(settings).config);
   EXPECT_EQ(trainer.run(), Outcome::finished);

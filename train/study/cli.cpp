@@ -1,6 +1,7 @@
 #include "train/study/cli.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -45,6 +46,14 @@ Commands::Commands(CLI::App& app)
       "`minnow study NAME --help` says what a study does.");
   subcommands_ = {add_theory(*study_), add_cosine(*study_),  add_c_hat(*study_), add_norms(*study_),
                   add_sweep(*study_),  add_domains(*study_), add_report(*study_)};
+}
+
+void Commands::check_name(int argc, const char* const* argv) const {
+  if (argc < 3 || argv[1] != study_->get_name() || argv[2][0] == '-') return;
+  std::vector<std::string> names;
+  for (const Subcommand& study : subcommands_) names.push_back(study.app->get_name());
+  check(std::find(names.begin(), names.end(), argv[2]) != names.end(),
+        "study: there is no study {}; there are {}", argv[2], fmt::join(names, ", "));
 }
 
 bool Commands::parsed() const {

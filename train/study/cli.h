@@ -23,6 +23,9 @@ class Commands {
  public:
   explicit Commands(CLI::App& app);
 
+  /// Error that lists the studies where the first word after `minnow study` names none of them; to
+  /// be called before parsing, which would take a --help that follows for that of `study`.
+  void check_name(int argc, const char* const* argv) const;
   bool parsed() const;
   /// The study that was asked for.
   int run(int argc, const char* const* argv) const;

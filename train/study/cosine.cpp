@@ -154,6 +154,16 @@ Cosines cosines(const std::string& layer, const std::vector<double>& products, i
   return result;
 }
 
+int orthogonal(const Cosines& whole, double near) {
+  if (whole.benign_average.empty() || whole.dragger_average.empty()) return 0;
+  const Summary benign = summarise(whole.benign_average);
+  const Summary dragger = summarise(whole.dragger_average);
+  const bool apart = benign.mean - benign.half_width > std::abs(dragger.mean) + dragger.half_width;
+  if (!apart) return 0;
+  const double size = std::abs(whole.expected.value), margin = whole.expected.half_width;
+  return size + margin < near ? 1 : size - margin > near ? -1 : 0;
+}
+
 CosineStudy study_cosines(const std::vector<std::string>& arguments, const CosineOptions& options) {
   const int64_t n = options.examples;
   check(n >= 3, "--examples: intervals need at least 3; got {}", n);

@@ -34,6 +34,12 @@ struct Cosines {
 /// the average benign one; n >= 3. Gradients that are not finite play no part.
 Cosines cosines(const std::string& layer, const std::vector<double>& products, int64_t n);
 
+/// What one moment says of Assumption 4.4, by the interval of `expected`: 1 where it lies within
+/// `near` of 0, -1 where it lies beyond, else 0. Also 0 unless the mean cosine with the average
+/// benign gradient is clearly larger for benign examples than for draggers (95 % intervals apart):
+/// otherwise that average shows no direction to be orthogonal to.
+int orthogonal(const Cosines& whole, double near);
+
 struct CosineOptions {
   int64_t points = 4;       ///< as in find_source
   int64_t examples = 100;   ///< draggers, and as many benign ones

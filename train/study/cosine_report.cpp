@@ -211,26 +211,17 @@ void judge_figure(Report& report, const CosineStudy& study) {
                   all, larger, why));
 }
 
-/// Whether benign gradients have clearly more in common with the average benign gradient than the
-/// draggers have: where they have not, that average shows no direction to be orthogonal to.
-bool shows_a_direction(const Cosines& whole) {
-  const Summary benign = summary_or_nan(whole.benign_average);
-  const Summary dragger = summary_or_nan(whole.dragger_average);
-  return benign.mean - benign.half_width > std::abs(dragger.mean) + dragger.half_width;
-}
-
 void judge_assumption(Report& report, const CosineStudy& study) {
   constexpr double near = 0.1;
   int64_t within = 0, beyond = 0;
   std::string why;
   for (const CosineMoment& moment : study.moments) {
     const Cosines& whole = moment.parts.front();
-    const Estimate& cosine = whole.expected;
-    const bool direction = shows_a_direction(whole);
-    if (direction && std::abs(cosine.value) + cosine.half_width < near) ++within;
-    if (direction && std::abs(cosine.value) - cosine.half_width > near) ++beyond;
-    why += fmt::format("{}step {}: {}{}", why.empty() ? "" : "; ", moment.step,
-                       with_interval(cosine), direction ? "" : " (not counted)");
+    const int found = orthogonal(whole, near);
+    within += found == 1 ? 1 : 0;
+    beyond += found == -1 ? 1 : 0;
+    why += fmt::format("{}step {}: {}", why.empty() ? "" : "; ", moment.step,
+                       with_interval(whole.expected));
   }
   const int64_t all = std::ssize(study.moments);
   report.verdict(

@@ -168,13 +168,24 @@ void add_examples(Report& report, const NormTallies& tallies) {
   report.csv("minima", exact_header({"id", "class", "dragger"}), exact_rows);
 }
 
+/// What the coefficients mean under the rule and scope of a run.
+std::string about_coefficients(const Config& config) {
+  if (config.clip.scope == "layer") return " c is the mean over the parameters.";
+  if (config.clip.rule != "min") return "";
+  return fmt::format(
+      " Under clip.rule = min all shares of a clipped update{} are equal, that being the rule's "
+      "purpose, but for gradients of norm 0: they have no direction and no share, and do not set "
+      "the minimum.",
+      config.clip.scope == "domain" ? " among the micro-batches of one domain" : "");
+}
+
 void describe(Report& report, const NormStudy& study, const std::string& run) {
   report.paragraph(fmt::format(
-      "{}: {} recorded steps, clip.rule = {}, micro-batches of {}. A micro-batch of norm n and "
-      "coefficient c gives the plain update n / (sum of n) and the clipped one c n / (sum of c n) "
-      "of its length, added up without regard to direction. Under clip.rule = min all shares of a "
-      "clipped update are equal, that being the rule's purpose.",
-      run, study.tallies.steps(), study.config.clip.rule, study.config.clip.micro_batch));
+      "{}: {} recorded steps, clip.rule = {}, clip.scope = {}, micro-batches of {}. A micro-batch "
+      "of norm n and coefficient c gives the plain update n / (sum of n) and the clipped one "
+      "c n / (sum of c n) of its length, added up without regard to direction.{}",
+      run, study.tallies.steps(), study.config.clip.rule, study.config.clip.scope,
+      study.config.clip.micro_batch, about_coefficients(study.config)));
 }
 
 }  // namespace

@@ -283,9 +283,10 @@ class TheoryStudy {
             "Simulation: clipping (equation 2) at its best b is ahead of SGD after {} steps", T),
         verdict,
         fmt::format(
-            "b = {}: average |g| less that of SGD is {:.2g} +- {:.1g}, p = {:.1g} (times {}, as b "
-            "is the best of so many sizes). The paper compares upper bounds, 1 / sqrt T and a bias "
-            "against 1 / T^(1/4); on this loss both methods are faster than their bounds.",
+            "b = {}: average |g| less that of SGD is {:.2g} +- {:.1g}, p = {:.1g}: {} times that "
+            "of one test, as b was chosen among so many sizes (Bonferroni). The paper compares "
+            "upper bounds, 1 / sqrt T and a bias against 1 / T^(1/4); on this loss both methods "
+            "are faster than their bounds.",
             b, test.mean_difference, test.half_width, p, o_.b.size()));
   }
 
