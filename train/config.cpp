@@ -339,13 +339,11 @@ std::vector<std::string> differing_keys(const Config& a, const Config& b) {
 }
 
 std::string describe_keys() {
-  // Not on the stack, where GCC 12 takes the unwinding of its constructor for uninitialised
-  // strings.
-  const auto defaults = std::make_unique<Config>();
+  Config defaults;
   std::string text;
   for (const Key& key : config_keys()) {
     const auto& names = key.limits.names;
-    const std::string setting = fmt::format("{} = {}", key.name, text_of(key.field(*defaults)));
+    const std::string setting = fmt::format("{} = {}", key.name, text_of(key.field(defaults)));
     text += fmt::format("  {:<32} {}\n", setting, key.help);
     if (!names.empty()) text += fmt::format("{:35}{}\n", "", fmt::join(names, ", "));
   }

@@ -79,11 +79,7 @@ struct Config {
     bool tensorboard = true, report = true;
   } log;
 
-  /// model.image 0 means: as large as the pictures are.
-  Config() {
-    model.vit.image = 0;
-    optim.lr = 1e-3;
-  }
+  Config();
 
   DatasetConfig dataset() const;
   OptimizerConfig optimizer() const;
