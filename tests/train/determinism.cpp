@@ -26,7 +26,7 @@ const fs::path recipes = test::source_path("train/recipes");
 std::vector<std::string> recipe_names() {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(recipes)) {
-    names.push_back(entry.path().stem().string());
+    if (entry.path().extension() == ".toml") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
   return names;
