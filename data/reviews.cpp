@@ -133,6 +133,7 @@ void thin(std::vector<Line>& lines, int64_t n, int64_t domain) {
   chosen.resize(static_cast<size_t>(n));
   std::sort(chosen.begin(), chosen.end());
   std::vector<Line> kept;
+  kept.reserve(chosen.size());
   for (const int64_t i : chosen) kept.push_back(std::move(lines[static_cast<size_t>(i)]));
   lines = std::move(kept);
 }
@@ -148,14 +149,15 @@ std::shared_ptr<const WordPieces> pieces_of(const std::vector<File>& files,
 
 }  // namespace
 
-Reviews::Reviews(const fs::path& root, Split split, const ReviewsOptions& options) {
+Reviews::Reviews(const fs::path& folder, Split split, const ReviewsOptions& options) {
   check(options.max_tokens >= 1, "data.max_tokens: must be positive; got {}", options.max_tokens);
-  const fs::path folder = find_folder(root);
-  const std::vector<Domain> chosen = choose(names_in(folder), options.domains);
+  const fs::path root = find_folder(folder);
+  const std::vector<Domain> chosen = choose(names_in(root), options.domains);
   const auto read_split = [&](std::string_view ending) {
     std::vector<File> files;
+    files.reserve(chosen.size());
     for (const Domain& domain : chosen) {
-      files.push_back(read_reviews(folder / (domain.name + std::string(ending))));
+      files.push_back(read_reviews(root / (domain.name + std::string(ending))));
     }
     return files;
   };
@@ -163,6 +165,7 @@ Reviews::Reviews(const fs::path& root, Split split, const ReviewsOptions& option
   std::vector<int64_t> take;  // what is wrong with it is said before the pieces are learnt
   if (split == Split::train) {
     std::vector<int64_t> have;
+    have.reserve(files.size());
     for (const File& file : files) have.push_back(std::ssize(file.lines));
     take = counts(chosen, have, options);
   }

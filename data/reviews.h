@@ -54,7 +54,7 @@ class Reviews final : public Dataset {
  private:
   struct Stored {
     Tensor ids;  // [T]
-    int64_t label, id, domain;
+    int64_t label = 0, id = 0, domain = 0;
   };
 
   std::vector<std::string> domains_;

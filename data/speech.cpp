@@ -30,8 +30,9 @@ uint64_t key_of(int64_t number) {
 /// That of the transcripts.
 std::unique_ptr<Vocabulary> vocabulary_of(const std::vector<Recording>& recordings,
                                           const SpeechOptions& options) {
-  std::vector<std::string> texts;
-  for (const Recording& recording : recordings) texts.push_back(recording.text);
+  std::vector<std::string> texts(recordings.size());
+  std::transform(recordings.begin(), recordings.end(), texts.begin(),
+                 [](const Recording& recording) { return recording.text; });
   if (options.tokens == "characters") return std::make_unique<Characters>(texts);
   return std::make_unique<TranscriptPieces>(texts, options.pieces);
 }
@@ -108,7 +109,7 @@ Speech::Speech(const std::string& layout, const std::string& path, Split split,
   inspect(*vocabulary);
   decode_all();
   check(!items_.empty(), "{}: none of the {} recordings of {} can be used; first: {}", layout,
-        all.size(), path, warnings_.front());
+        all.size(), path, warnings_.empty() ? "" : warnings_.front());
 }
 
 /// Those of the train split, sorted, and behind them those that only the test split has.

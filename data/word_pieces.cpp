@@ -114,6 +114,7 @@ int64_t WordPieces::size() const {
 
 std::vector<std::string> WordPieces::pieces() const {
   std::vector<std::string> all;
+  all.reserve(static_cast<size_t>(size()));
   for (int i = 0; i < processor_->GetPieceSize(); ++i) all.push_back(processor_->IdToPiece(i));
   return all;
 }

@@ -227,6 +227,7 @@ double NgramModel::score(std::span<const int64_t> history, int64_t word) const {
 
 double NgramModel::score(const std::vector<std::string>& history, std::string_view word) const {
   std::vector<int64_t> ids;
+  ids.reserve(history.size());
   for (const std::string& one : history) ids.push_back(id(one));
   return score(ids, id(word));
 }

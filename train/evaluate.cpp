@@ -106,10 +106,10 @@ int64_t label_rank(const float* logits, int64_t classes, int64_t label) {
 }
 
 Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dataset> dataset,
-               const DecoderOptions& decoding) {
+               const DecoderOptions& decoder) {
   const Device device = device_of(model.parameters());
-  std::optional<Decoder> decoder;
-  if (dataset->transcribed()) decoder.emplace(decoding, dataset->classes());
+  std::optional<Decoder> transcriber;
+  if (dataset->transcribed()) transcriber.emplace(decoder, dataset->classes());
   Loader loader(std::move(dataset), {.batch = kBatch, .workers = config.data.workers});
   loader.start_epoch(0);
   Score score;
@@ -124,7 +124,7 @@ Score evaluate(nn::Model& model, const Config& config, std::shared_ptr<const Dat
     if (batch->targets.defined()) {
       const Tensor frames = output_lengths(model, batch->lengths);
       const Var losses = ctc_loss(x, frames, batch->targets, batch->target_lengths);
-      add_text(*batch, logits, frames, losses.value(), *decoder, score);
+      add_text(*batch, logits, frames, losses.value(), *transcriber, score);
     } else {
       add(*batch, logits, cross_entropy(x, batch->labels).value(), score);
     }

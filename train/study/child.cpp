@@ -37,6 +37,7 @@ constexpr const char* kProgram = "/proc/self/exe";
 Child::Child(std::vector<std::string> arguments, const std::filesystem::path& log) {
   arguments.insert(arguments.begin(), "minnow");
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   const pid_t parent = getpid();

@@ -58,6 +58,7 @@ GradientProducts gradient_products(const Parameters& parameters, Examples exampl
   std::vector<bool> known(static_cast<size_t>(n * n), false);
   const auto run = [&](std::vector<int64_t> rows) {
     std::vector<int64_t> chosen;
+    chosen.reserve(rows.size());
     for (int64_t row : rows) chosen.push_back(examples[row]);
     const auto grams =
         parameter_grams(parameters, Grouping::runs(std::ssize(rows), 1), loss(chosen), others);

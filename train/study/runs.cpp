@@ -109,8 +109,8 @@ std::string last_line(const fs::path& path) {
 
 }  // namespace
 
-Runs::Runs(fs::path folder, Options options)
-    : folder_(std::move(folder) / "runs"), options_(options), lock_(made(folder_)) {
+Runs::Runs(const fs::path& folder, Options options)
+    : folder_(folder / "runs"), options_(options), lock_(made(folder_)) {
   check(options_.jobs >= 1, "--jobs: must be 1 or more; got {}", options_.jobs);
   check(lock_.held(), "--out: another process is training in {}", folder_.string());
 }

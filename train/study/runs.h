@@ -36,7 +36,7 @@ class Runs {
   };
 
   /// Error where another process works in the folder.
-  Runs(std::filesystem::path folder, Options options);
+  Runs(const std::filesystem::path& folder, Options options);
 
   /// Brings all of them to their end; false where the user interrupted that. Error, before anything
   /// is trained, where a run of the same name and another configuration lies in the folder;
