@@ -26,7 +26,7 @@ void disturb(const Parameters& parameters) {
 
 Tensor output_lengths(const nn::Model& model, const Tensor& lengths) {
   std::vector<int64_t> counts;
-  for (int64_t length : on_cpu(lengths).to_vector<int64_t>()) {
+  for (int64_t length : lengths.to_vector<int64_t>()) {
     counts.push_back(model.output_length(length));
   }
   return Tensor::from(counts, lengths.shape());
@@ -55,16 +55,17 @@ Var Problem::losses(Tape& tape, std::span<const int64_t> rows) const {
   const Tensor ids = Tensor::from(std::vector<int64_t>(rows.begin(), rows.end()), {n});
   tape.set_random({.seed = 11, .step = 2, .example_ids = ids, .training = true});
   const Var x = tape.input(part(inputs));
+  const Tensor here = part(lengths);  // as in a run they are on the host, which waits for nothing
   const auto ctc = [&](const Var& logits) {
-    return ctc_loss(logits, on_device(output_lengths(*model, part(lengths))), part(targets),
+    return ctc_loss(logits, on_device(output_lengths(*model, here)), part(targets),
                     part(target_lengths));
   };
+  const Tensor ends = here.defined() ? on_device(here) : here;
   if (intermediate > 0) {
-    const auto [last, middle] =
-        dynamic_cast<nn::Conformer&>(*model).forward_with_middle(x, part(lengths));
+    const auto [last, middle] = dynamic_cast<nn::Conformer&>(*model).forward_with_middle(x, ends);
     return add(scale(ctc(last), 1 - intermediate), scale(ctc(middle), intermediate));
   }
-  const Var logits = model->forward(x, part(lengths));
+  const Var logits = model->forward(x, ends);
   return targets.defined() ? ctc(logits) : cross_entropy(logits, part(labels), 0.1);
 }
 
@@ -145,7 +146,6 @@ Problem speech_problem(DType dtype, const nn::ConformerConfig& conformer) {
   }
   problem.intermediate = conformer.intermediate;
   disturb(problem.parameters());
-  problem.lengths = on_device(problem.lengths);
   problem.targets = on_device(problem.targets);
   problem.target_lengths = on_device(problem.target_lengths);
   problem.convert(dtype);

@@ -14,7 +14,7 @@ struct Problem {
   std::unique_ptr<nn::Model> model;
   Tensor inputs;                             ///< [B, C, H, W]; or ids [B, T]; or frames [B, T, F]
   Tensor labels;                             ///< [B], or none where there are transcripts
-  Tensor lengths = {};                       ///< [B], of ids and frames
+  Tensor lengths = {};                       ///< [B], of ids and frames, on the host
   Tensor targets = {}, target_lengths = {};  ///< transcripts [B, U], [B]
   double intermediate = 0;                   ///< the middle layer's share of a Conformer's loss
 

@@ -15,6 +15,7 @@ namespace {
 
 std::string percent(const std::vector<double>& shares) {
   std::vector<double> percents;
+  percents.reserve(shares.size());
   for (const double share : shares) percents.push_back(100 * share);
   return summarise(percents).text();
 }
