@@ -6,6 +6,7 @@
 # Goes on where it stopped: runs that have ended are not made again, and a study that is done is passed over. A study
 # whose data are not given is left out, and said so. --quick shows in a few minutes that all of it works; its figures
 # mean nothing. MINNOW names the program (build/release/minnow).
+# shellcheck disable=SC2054  # a list with commas is one argument
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 minnow=${MINNOW:-$here/../../../build/release/minnow}
