@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 limit=$((60 << 20))
 # OpenMP and the C++ library come with the compiler; googletest is the source that libgtest.a was made of.
 build_packages=(libdnnl-dev libstb-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libfmt-dev
-  libgtest-dev libbenchmark-dev)
+  libgtest-dev libbenchmark-dev libsndfile1-dev libsoxr-dev libkissfft-dev libsentencepiece-dev)
 not_packed='^(libc6|libc6-dev|libgcc-s1|libgomp1|libstdc[+][+]6|googletest)$'
 wheels=(timm opacus)
 
