@@ -28,9 +28,8 @@ struct SpeechOptions {
   std::string normalise =
       "utterance";           ///< every bin over the frames, see normalise_bins; or "none"
   double most_seconds = 30;  ///< longer recordings are left out
-  /// What transcripts are made of: "characters" or "pieces", of words, learnt as the options say.
+  /// What transcripts are made of: "characters" or "pieces", of words, learnt as `pieces` says.
   std::string tokens = "characters";
-  WordPiecesOptions pieces = {};
 
   bool augment = false;  ///< change the train split in each epoch, by all that follows up to `seed`
   std::vector<double> speeds{0.9, 1.0, 1.1};  ///< one of them is drawn; each of 0.8 .. 1.25
@@ -48,6 +47,8 @@ struct SpeechOptions {
   int64_t cache_bytes = int64_t{1} << 30;  ///< keep features in memory up to this size
   std::string cache_dir = {};              ///< keep them in this folder, too; empty: in none
   int64_t threads = 0;                     ///< to open the files; 0 = one per processor
+
+  WordPiecesOptions pieces = {};  // last: GCC 12 warns of its end where a later member may throw
 };
 
 /// Throws Error, with the option's key, where an option is out of range or does not go with the

@@ -79,7 +79,11 @@ struct Config {
     bool tensorboard = true, report = true;
   } log;
 
-  Config();
+  /// model.image 0 means: as large as the pictures are.
+  Config() {
+    model.vit.image = 0;
+    optim.lr = 1e-3;
+  }
 
   DatasetConfig dataset() const;
   OptimizerConfig optimizer() const;

@@ -5,12 +5,6 @@
 
 namespace minnow {
 
-// Not inline: GCC 12 warns of the unwinding of this constructor wherever a Config is a variable.
-Config::Config() {
-  model.vit.image = 0;  // as large as the pictures are
-  optim.lr = 1e-3;
-}
-
 namespace {
 
 /// BatchNorm couples the examples of a micro-batch, so that one must pass the model as a whole.
