@@ -46,6 +46,8 @@ class Dataset {
   /// the same bits.
   virtual Example get(int64_t i, int64_t epoch) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
+  /// The id of example i; a data set whose inputs are slow to make knows it without them.
+  virtual int64_t id(int64_t i) const { return get(i, 0).id; }
   /// Whether inputs are sequences [T, ...] whose T differ: make_batch pads them to the longest.
   virtual bool ragged() const { return false; }
   /// Whether examples have a target sequence; classes() are then its tokens, the first the blank.

@@ -18,6 +18,7 @@ class ImageTable : public Dataset {
   int64_t size() const override { return images_.dim(0); }
   /// The input is a view of the table: nothing is copied.
   Example get(int64_t i, int64_t epoch) const override;
+  int64_t id(int64_t i) const override { return ids_[static_cast<size_t>(i)]; }
   const std::vector<std::string>& classes() const override { return classes_; }
 
  private:

@@ -37,6 +37,7 @@ class ImageFolder : public Dataset {
 
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   Example get(int64_t i, int64_t epoch) const override;
+  int64_t id(int64_t i) const override { return files_[static_cast<size_t>(i)].id; }
   const std::vector<std::string>& classes() const override { return classes_; }
   std::vector<std::string> warnings() const override;
   /// The file of example i.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <span>
 #include <system_error>
 #include <utility>
 
@@ -22,7 +21,11 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
   if (options_.repeats > 1) dataset_ = std::make_shared<Repeated>(dataset_, options_.repeats);
   check(!options_.by_length || (options_.shuffle && options_.repeats == 1),
         "loader: by_length needs a shuffled order without repeats");
+  check(options_.frames >= 0, "loader: frames must not be negative; got {}", options_.frames);
+  check(options_.frames == 0 || (options_.shuffle && options_.repeats == 1 && dataset_->ragged()),
+        "loader: batches of frames need sequences in a shuffled order without repeats");
   check(options_.prefetch > 0, "loader: prefetch must be positive; got {}", options_.prefetch);
+  batches_ = std::ssize(pass_of(0).bounds) - 1;
   check(batches() > 0, "loader: {} examples fill no batch of {}, and drop_last leaves out the rest",
         examples(), options_.batch);
   try {
@@ -47,9 +50,25 @@ void Loader::stop() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-int64_t Loader::batches() const {
-  const int64_t n = examples();
-  return options_.drop_last ? n / options_.batch : (n + options_.batch - 1) / options_.batch;
+Loader::Pass Loader::pass_of(int64_t epoch) const {
+  Pass pass{.epoch = epoch, .order = order_of(epoch), .bounds = {0}};
+  if (options_.frames > 0) {
+    sort_by_length(pass.order);
+    const std::vector<int64_t> ends = cuts(pass.order);
+    std::vector<int64_t> order;
+    for (const int64_t k : permutation(std::ssize(ends) - 1, {options_.seed, stream::shuffle,
+                                                              static_cast<uint64_t>(epoch), 1})) {
+      order.insert(order.end(), pass.order.begin() + ends[static_cast<size_t>(k)],
+                   pass.order.begin() + ends[static_cast<size_t>(k) + 1]);
+      pass.bounds.push_back(std::ssize(order));
+    }
+    pass.order = std::move(order);
+    return pass;
+  }
+  const int64_t n = examples(), batch = options_.batch;
+  for (int64_t end = batch; end <= n; end += batch) pass.bounds.push_back(end);
+  if (!options_.drop_last && n % batch != 0) pass.bounds.push_back(n);
+  return pass;
 }
 
 std::vector<int64_t> Loader::order_of(int64_t epoch) const {
@@ -61,6 +80,7 @@ std::vector<int64_t> Loader::order_of(int64_t epoch) const {
   }
   const std::vector<int64_t> shuffled =
       permutation(n, {options_.seed, stream::shuffle, static_cast<uint64_t>(epoch), 0});
+  if (options_.frames > 0) return shuffled;
   if (options_.by_length && dataset_->ragged()) return arranged_by_length(shuffled, epoch);
   std::vector<int64_t> order;
   for (int64_t begin = 0; begin < n; begin += options_.batch) {
@@ -80,10 +100,8 @@ std::vector<int64_t> Loader::order_of(int64_t epoch) const {
 std::vector<int64_t> Loader::arranged_by_length(std::vector<int64_t> order, int64_t epoch) const {
   const int64_t batch = options_.batch, full = std::ssize(order) / batch;
   for (int64_t first = 0; first < full; first += kSortedBatches) {
-    std::stable_sort(
-        order.begin() + first * batch,
-        order.begin() + std::min(first + kSortedBatches, full) * batch,
-        [&](int64_t a, int64_t b) { return dataset_->length(a) < dataset_->length(b); });
+    const int64_t end = std::min(first + kSortedBatches, full);
+    sort_by_length({order.begin() + first * batch, order.begin() + end * batch});
   }
   std::vector<int64_t> arranged;
   for (const int64_t k :
@@ -94,13 +112,29 @@ std::vector<int64_t> Loader::arranged_by_length(std::vector<int64_t> order, int6
   return arranged;
 }
 
+void Loader::sort_by_length(std::span<int64_t> examples) const {
+  std::stable_sort(examples.begin(), examples.end(),
+                   [&](int64_t a, int64_t b) { return dataset_->length(a) < dataset_->length(b); });
+}
+
+std::vector<int64_t> Loader::cuts(const std::vector<int64_t>& sorted) const {
+  std::vector<int64_t> ends{0};
+  for (int64_t i = 1; i < std::ssize(sorted); ++i) {
+    const int64_t count = i + 1 - ends.back();  // with example i, which is the longest of them
+    if (count > options_.batch ||
+        count * dataset_->length(sorted[static_cast<size_t>(i)]) > options_.frames) {
+      ends.push_back(i);
+    }
+  }
+  ends.push_back(std::ssize(sorted));
+  return ends;
+}
+
 void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
   check(epoch >= 0, "loader: epochs count from 0; got {}", epoch);
   check(first_batch >= 0 && first_batch <= batches(),
         "loader: an epoch starts at batch 0 to {}; got {}", batches(), first_batch);
-  auto pass = std::make_shared<Pass>();
-  pass->epoch = epoch;
-  pass->order = order_of(epoch);
+  auto pass = std::make_shared<Pass>(pass_of(epoch));
   {
     const std::lock_guard lock(mutex_);
     pass_ = std::move(pass);
@@ -111,8 +145,8 @@ void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
 }
 
 Loader::Result Loader::prepare(const Pass& pass, int64_t index) const {
-  const int64_t begin = index * options_.batch;
-  const int64_t end = std::min(begin + options_.batch, examples());
+  const int64_t begin = pass.bounds[static_cast<size_t>(index)];
+  const int64_t end = pass.bounds[static_cast<size_t>(index) + 1];
   const std::span<const int64_t> order(pass.order);
   try {
     Batch batch = make_batch(*dataset_, order.subspan(begin, end - begin), pass.epoch);

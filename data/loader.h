@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -31,6 +32,12 @@ struct LoaderOptions {
   /// is sorted by length within each run of kSortedBatches batches, and the full batches of the
   /// epoch are then shuffled. Needs `shuffle`, and no repeats.
   bool by_length = false;
+  /// Batches of as many examples, `batch` at most, as have so many frames together once they are
+  /// padded (Dataset::length; a longer example is a batch of its own); 0: batches of `batch`. The
+  /// examples are sorted by length and cut in the same places in every epoch, the shuffle decides
+  /// between those of one length and on the order of the batches. Needs `shuffle`, a ragged data
+  /// set, and no repeats; no batch is dropped.
+  int64_t frames = 0;
   /// What else is done to a batch, by whoever prepares it; called from several threads at once.
   std::function<void(Batch&, int64_t epoch)> finish = {};
 };
@@ -54,7 +61,7 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   /// Number of batches in an epoch.
-  int64_t batches() const;
+  int64_t batches() const { return batches_; }
   const Dataset& dataset() const { return *dataset_; }
   /// Begins epoch `epoch` at batch `first_batch` of [0, batches()]; what was left of another epoch
   /// is dropped.
@@ -69,6 +76,7 @@ class Loader {
   struct Pass {
     int64_t epoch = 0;
     std::vector<int64_t> order;
+    std::vector<int64_t> bounds;  // batch k is order[bounds[k]] to order[bounds[k + 1]]
   };
   struct Result {
     std::optional<Batch> batch;
@@ -76,14 +84,19 @@ class Loader {
   };
 
   int64_t examples() const { return dataset_->size() / options_.repeats; }  // of an epoch
+  Pass pass_of(int64_t epoch) const;
   std::vector<int64_t> order_of(int64_t epoch) const;
   std::vector<int64_t> arranged_by_length(std::vector<int64_t> order, int64_t epoch) const;
+  /// Where batches of options_.frames end in `sorted`, examples from the shortest to the longest.
+  std::vector<int64_t> cuts(const std::vector<int64_t>& sorted) const;
+  void sort_by_length(std::span<int64_t> examples) const;
   Result prepare(const Pass& pass, int64_t index) const;
   void work();
   void stop();
 
   std::shared_ptr<const Dataset> dataset_;
   LoaderOptions options_;
+  int64_t batches_ = 0;  // of an epoch
 
   std::mutex mutex_;
   std::condition_variable wanted_;  // a worker may take a batch, or must stop

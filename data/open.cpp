@@ -1,6 +1,9 @@
 #include "data/open.h"
 
+#include <algorithm>
+
 #include "data/cifar10.h"
+#include "data/draggers.h"
 #include "data/imagefolder.h"
 #include "data/mnist.h"
 #include "data/reviews.h"
@@ -41,6 +44,24 @@ SpeechOptions speech_options(const DatasetConfig& config) {
 /// Recordings, in the layout of the data set's name.
 std::shared_ptr<const Dataset> open_recordings(const DatasetConfig& config, Split split) {
   return std::make_shared<Speech>(config.name, config.path, split, speech_options(config));
+}
+
+/// What draggers of kind "other" take their inputs from: built-in data like those of the data set.
+std::shared_ptr<const Dataset> foreign_to(const Dataset& dataset, const DatasetConfig& config) {
+  constexpr int64_t kCount = 1000;
+  check(config.name != "shapes" && config.name != "tones",
+        "data.dragger_kind: \"other\" takes inputs from the built-in data sets, of which {} is one",
+        config.name);
+  check(dataset.vocabulary() == 0,
+        "data.dragger_kind: \"other\" has pictures and sounds to offer, which {} has not",
+        config.name);
+  if (dataset.transcribed()) {
+    return std::make_shared<Tones>(Split::train, kCount, speech_options(config));
+  }
+  constexpr int64_t kSmallest = 8;  // of the shapes
+  const Shape picture = dataset.get(0, 0).input.shape();
+  const int64_t side = std::max({kSmallest, picture[1], picture[2]});
+  return std::make_shared<Shapes>(Split::train, ShapesOptions{kCount, side, config.seed});
 }
 
 const std::vector<Entry>& entries() {
@@ -96,8 +117,9 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& config, Split s
     if (config.limit > 0) dataset = limit_to(std::move(dataset), config.limit);
     const bool planted = kind == DraggerKind::speed && entry.open == open_recordings;  // by Speech
     if (split == Split::train && config.dragger_fraction != 0 && !planted) {
+      const auto foreign = kind == DraggerKind::other ? foreign_to(*dataset, config) : nullptr;
       dataset = std::make_shared<Draggers>(std::move(dataset), config.dragger_fraction, kind,
-                                           config.seed);
+                                           config.seed, foreign);
     }
     return dataset;
   }

@@ -21,7 +21,7 @@ struct DatasetConfig {
   uint64_t seed = 0;                 ///< of what `shapes` and `tones` make, of draggers and noise
   int64_t limit = 0;                 ///< use that many examples of the split only; 0 = all
   double dragger_fraction = 0;       ///< share of the train split turned into draggers
-  std::string dragger_kind = "mix";  ///< label, noise or mix; or speed, of recordings
+  std::string dragger_kind = "mix";  ///< one of DraggerKind's names
   /// imagefolder and recordings: decode all at once where it fits into so many bytes
   int64_t cache_bytes = int64_t{1} << 30;
   int64_t threads = 0;  ///< for that; 0 = one per processor

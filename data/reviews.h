@@ -39,6 +39,7 @@ class Reviews final : public Dataset {
   Example get(int64_t i, int64_t epoch) const override;
   const std::vector<std::string>& classes() const override;
   bool ragged() const override { return true; }
+  int64_t id(int64_t i) const override { return examples_[static_cast<size_t>(i)].id; }
   int64_t vocabulary() const override { return pieces_->size(); }
   /// A checksum of the word pieces.
   std::string vocabulary_mark() const override;

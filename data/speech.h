@@ -88,6 +88,7 @@ class Speech : public Dataset {
   const std::vector<std::string>& classes() const override { return classes_; }
   bool ragged() const override { return true; }
   bool transcribed() const override { return true; }
+  int64_t id(int64_t i) const override { return at(i).recording.id; }
   /// Frames at the recording's own speed.
   int64_t length(int64_t i) const override { return at(i).frames; }
   std::vector<int64_t> transcript(int64_t i) const override { return at(i).target; }

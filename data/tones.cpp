@@ -95,18 +95,18 @@ Tensor Tones::perform(const Score& score, int64_t id) const {
 }
 
 int64_t Tones::length(int64_t i) const {
-  return speech_frames(compose(id_of(i)).samples, options_);
+  return speech_frames(compose(id(i)).samples, options_);
 }
 
 std::vector<int64_t> Tones::transcript(int64_t i) const {
   std::vector<int64_t> target;
-  for (const Note& note : compose(id_of(i)).notes) target.push_back(note.token);
+  for (const Note& note : compose(id(i)).notes) target.push_back(note.token);
   return target;
 }
 
 Example Tones::get(int64_t i, int64_t epoch) const {
   check(i >= 0 && i < size(), "tones: example {} of {}", i, size());
-  const int64_t id = id_of(i);
+  const int64_t id = this->id(i);
   Tensor input = cache_.get({id, 1}, [&] { return perform(compose(id), id); });
   if (split_ == Split::train && options_.augment && options_.spec_augment) {
     input = masked_features(input, options_, epoch, id);

@@ -26,6 +26,7 @@ class Tones : public Dataset {
   const std::vector<std::string>& classes() const override;
   bool ragged() const override { return true; }
   bool transcribed() const override { return true; }
+  int64_t id(int64_t i) const override { return i + (split_ == Split::test ? kFirstTestId : 0); }
   int64_t length(int64_t i) const override;
   std::vector<int64_t> transcript(int64_t i) const override;
 
@@ -43,7 +44,6 @@ class Tones : public Dataset {
     double noise_db = 0;
   };
 
-  int64_t id_of(int64_t i) const { return i + (split_ == Split::test ? kFirstTestId : 0); }
   Score compose(int64_t id) const;
   Tensor perform(const Score& score, int64_t id) const;
 

@@ -24,6 +24,7 @@ class Wrapper : public Dataset {
   std::vector<std::string> notices() const override { return base_->notices(); }
   bool ragged() const override { return base_->ragged(); }
   bool transcribed() const override { return base_->transcribed(); }
+  int64_t id(int64_t i) const override { return base_->id(i); }
   int64_t length(int64_t i) const override { return base_->length(i); }
   int64_t vocabulary() const override { return base_->vocabulary(); }
   std::string vocabulary_mark() const override { return base_->vocabulary_mark(); }
@@ -64,6 +65,9 @@ class Repeated : public Wrapper {
   Repeated(std::shared_ptr<const Dataset> base, int64_t repeats);
 
   int64_t size() const override { return base().size() * repeats_; }
+  int64_t id(int64_t i) const override {
+    return base().id(i / repeats_) + (i % repeats_ << kCopyShift);
+  }
   int64_t length(int64_t i) const override { return base().length(i / repeats_); }
   std::vector<int64_t> transcript(int64_t i) const override {
     return base().transcript(i / repeats_);
@@ -80,6 +84,7 @@ class Subset : public Wrapper {
   Subset(std::shared_ptr<const Dataset> base, std::vector<int64_t> indices);
 
   int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
+  int64_t id(int64_t i) const override { return base().id(indices_[static_cast<size_t>(i)]); }
   int64_t length(int64_t i) const override {
     return base().length(indices_[static_cast<size_t>(i)]);
   }
@@ -101,38 +106,5 @@ std::shared_ptr<const Dataset> limit_to(std::shared_ptr<const Dataset> base, int
 /// leaves for training. Error where either would be empty.
 std::shared_ptr<const Dataset> held_out(std::shared_ptr<const Dataset> base, double share);
 std::shared_ptr<const Dataset> without_held_out(std::shared_ptr<const Dataset> base, double share);
-
-enum class DraggerKind {
-  label,  ///< the input stays, its label or its transcript is a random wrong one
-  noise,  ///< the input is pure noise; a picture's label is random, a transcript stays
-  mix,    ///< either, half of the time
-  speed,  ///< recordings only, and made by Speech: the sound is far too fast
-};
-/// "label", "noise", "mix" or "speed"; throws Error for any other name.
-DraggerKind dragger_kind_from(std::string_view name);
-
-/// Turns a share of the examples into marked draggers, chosen and made by (seed, id) alone: all
-/// others stay as they are, and those chosen for a share are also chosen for every larger one.
-///
-/// A wrong transcript is that of another example, or random letters where none is found that is
-/// another one and short enough; a fourfold subsampling of 0.8 times the example's length leaves it
-/// the frames that CTC needs. Noise is uniform in pictures; in features normal, with their own mean
-/// and standard deviation.
-class Draggers : public Wrapper {
- public:
-  /// `fraction` in [0, 1]; `kind` not speed; the inputs must be uint8 or float32 where noise is
-  /// wanted.
-  Draggers(std::shared_ptr<const Dataset> base, double fraction, DraggerKind kind, uint64_t seed);
-
-  Example get(int64_t i, int64_t epoch) const override;
-
- private:
-  std::vector<int64_t> wrong_transcript(int64_t i, const std::vector<int64_t>& right,
-                                        RandomSequence& random) const;
-
-  double fraction_;
-  DraggerKind kind_;
-  uint64_t seed_;
-};
 
 }  // namespace minnow

@@ -60,6 +60,9 @@ struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;  ///< share of a step's statistics in the running ones
   bool frozen = false;    ///< normalise with the running statistics in training, too
+  /// int64 [B] in [0, T], of x [B, C, T]: each example's true length; undefined: all is used. What
+  /// lies beyond joins no statistic, and is 0 in the output.
+  Tensor lengths = {};
 };
 /// x [B, C, rest...], parameters [C]: each channel over the examples of a micro-batch and all of
 /// `rest` while the tape's random context trains, and with the running statistics otherwise. A

@@ -1,9 +1,11 @@
 #include "kernels/batchnorm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "kernels/launch.h"
+#include "kernels/lengths.h"
 
 namespace minnow::cpu {
 namespace {
@@ -27,6 +29,16 @@ std::vector<int64_t> group_of_examples(const BatchNormShape& s, const Segments& 
   return of;
 }
 
+/// How many values of a channel count in example e, and in group j.
+int64_t values_of(const BatchNormShape& s, int64_t e) {
+  return live_tokens(s.lengths, e, s.inner);
+}
+int64_t values_of_group(const BatchNormShape& s, const Segments& groups, int64_t j) {
+  int64_t count = 0;
+  for (int64_t e = groups.bounds[j]; e < groups.bounds[j + 1]; ++e) count += values_of(s, e);
+  return count;
+}
+
 /// f(j, c) for every group and channel.
 template <class F>
 void for_each_statistic(const BatchNormShape& s, const Segments& groups, F f) {
@@ -40,32 +52,34 @@ void for_each_statistic(const BatchNormShape& s, const Segments& groups, F f) {
 template <class T>
 void batchnorm_moments(const BatchNormShape& shape, const Segments& groups, const T* x,
                        Wide<T>* mean, Wide<T>* var) {
-  const int64_t inner = shape.inner, channels = shape.channels;
+  const int64_t channels = shape.channels;
   // Each plane's own moments, from which those of a group follow without cancellation.
   std::vector<T> means(static_cast<size_t>(shape.batch * channels)), squares(means.size());
-  for_each_plane(shape, [=, means = means.data(), squares = squares.data()](int64_t p, auto, auto) {
-    const T* plane = x + p * inner;
-    T sum = 0, square = 0;
+  for_each_plane(shape,
+                 [=, means = means.data(), squares = squares.data()](int64_t p, int64_t e, auto) {
+                   const T* plane = x + p * shape.inner;
+                   const int64_t count = values_of(shape, e);
+                   T sum = 0, square = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t k = 0; k < inner; ++k) sum += plane[k];
-    const T m = sum / static_cast<T>(inner);
+                   for (int64_t k = 0; k < count; ++k) sum += plane[k];
+                   const T m = sum / static_cast<T>(std::max<int64_t>(count, 1));
 #pragma omp simd reduction(+ : square)
-    for (int64_t k = 0; k < inner; ++k) square += (plane[k] - m) * (plane[k] - m);
-    means[p] = m;
-    squares[p] = square;
-  });
+                   for (int64_t k = 0; k < count; ++k) square += (plane[k] - m) * (plane[k] - m);
+                   means[p] = m;
+                   squares[p] = square;
+                 });
   for_each_statistic(shape, groups, [&](int64_t j, int64_t c) {
     const int64_t begin = groups.bounds[j], end = groups.bounds[j + 1];
-    const auto examples = static_cast<T>(std::max<int64_t>(end - begin, 1));
+    const auto count = static_cast<T>(std::max<int64_t>(values_of_group(shape, groups, j), 1));
+    const auto weight = [&](int64_t e) { return static_cast<T>(values_of(shape, e)); };
     T m = 0, total = 0;
-    for (int64_t e = begin; e < end; ++e) m += means[e * channels + c];
-    m /= examples;
+    for (int64_t e = begin; e < end; ++e) m += weight(e) / count * means[e * channels + c];
     for (int64_t e = begin; e < end; ++e) {
       const T apart = means[e * channels + c] - m;
-      total += squares[e * channels + c] + static_cast<T>(inner) * apart * apart;
+      total += squares[e * channels + c] + weight(e) * apart * apart;
     }
     mean[j * channels + c] = m;
-    var[j * channels + c] = total / (examples * static_cast<T>(inner));
+    var[j * channels + c] = total / count;
   });
 }
 
@@ -75,8 +89,8 @@ void batchnorm_track(const BatchNormShape& shape, const Segments& groups, double
                      W* running_var) {
   for (int64_t j = 0; j < groups.groups; ++j) {
     const auto examples = static_cast<double>(groups.bounds[j + 1] - groups.bounds[j]);
-    if (examples == 0) continue;
-    const double count = examples * static_cast<double>(shape.inner);
+    const auto count = static_cast<double>(values_of_group(shape, groups, j));
+    if (count < 2) continue;
     const double keep = std::pow(1 - momentum, examples / static_cast<double>(step_examples));
     for (int64_t c = 0; c < shape.channels; ++c) {
       const int64_t i = j * shape.channels + c;
@@ -98,8 +112,10 @@ void batchnorm_forward(const BatchNormShape& shape, const Segments& groups, Wide
     const T m = mean[i], factor = weight[c] / std::sqrt(var[i] + eps), offset = bias[c];
     const T* from = x + p * s.inner;
     T* to = y + p * s.inner;
+    const int64_t count = values_of(s, e);
 #pragma omp simd
-    for (int64_t k = 0; k < s.inner; ++k) to[k] = (from[k] - m) * factor + offset;
+    for (int64_t k = 0; k < count; ++k) to[k] = (from[k] - m) * factor + offset;
+    std::fill(to + count, to + s.inner, T(0));
   });
 }
 
@@ -115,8 +131,9 @@ void batchnorm_backward(const BatchNormShape& shape, const Segments& groups, Wid
     const T m = mean[i], rstd = T(1) / std::sqrt(var[i] + eps);
     const T *xp = x + p * s.inner, *gp = gy + p * s.inner;
     T sum = 0, product = 0;
+    const int64_t count = values_of(s, e);
 #pragma omp simd reduction(+ : sum, product)
-    for (int64_t k = 0; k < s.inner; ++k) {
+    for (int64_t k = 0; k < count; ++k) {
       sum += gp[k];
       product += gp[k] * (xp[k] - m);
     }
@@ -133,7 +150,7 @@ void batchnorm_backward(const BatchNormShape& shape, const Segments& groups, Wid
       sum += gbias[e * s.channels + c];
       product += gweight[e * s.channels + c];
     }
-    const auto count = static_cast<T>((groups.bounds[j + 1] - groups.bounds[j]) * s.inner);
+    const auto count = static_cast<T>(std::max<int64_t>(values_of_group(s, groups, j), 1));
     mean_g[j * s.channels + c] = sum / count;
     mean_gn[j * s.channels + c] = product / count;
   });
@@ -144,8 +161,10 @@ void batchnorm_backward(const BatchNormShape& shape, const Segments& groups, Wid
     const T factor = weight[c] * rstd, g = mean_g[i], slope = mean_gn[i] * rstd;
     const T *xp = x + p * s.inner, *gp = gy + p * s.inner;
     T* to = gx + p * s.inner;
+    const int64_t count = values_of(s, e);
 #pragma omp simd
-    for (int64_t k = 0; k < s.inner; ++k) to[k] = factor * (gp[k] - g - (xp[k] - m) * slope);
+    for (int64_t k = 0; k < count; ++k) to[k] = factor * (gp[k] - g - (xp[k] - m) * slope);
+    std::fill(to + count, to + s.inner, T(0));
   });
 }
 

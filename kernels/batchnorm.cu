@@ -2,6 +2,7 @@
 
 #include "kernels/batchnorm.h"
 #include "kernels/device.h"
+#include "kernels/lengths.h"
 
 namespace minnow::cuda {
 namespace {
@@ -10,15 +11,25 @@ namespace {
 struct Planes {
   int64_t count, channels, inner, groups;
   const int64_t* bounds;
+  const int64_t* lengths;
 
   /// Where the statistics of a plane stand in [K, C].
   __device__ int64_t statistic(int64_t plane) const {
     return segment_of(plane / channels, groups, bounds) * channels + plane % channels;
   }
+  /// How many values of a channel count in an example, in a plane of one, and in a group.
+  __device__ int64_t values(int64_t example) const { return live_tokens(lengths, example, inner); }
+  __device__ int64_t plane_values(int64_t plane) const { return values(plane / channels); }
+  __device__ int64_t group_values(int64_t group) const {
+    int64_t sum = 0;
+    for (int64_t e = bounds[group]; e < bounds[group + 1]; ++e) sum += values(e);
+    return sum;
+  }
 };
 
 Planes planes_of(const BatchNormShape& s, const Segments& groups) {
-  return {s.batch * s.channels, s.channels, s.inner, groups.groups, groups.device_bounds};
+  return {s.batch * s.channels, s.channels,           s.inner,
+          groups.groups,        groups.device_bounds, s.lengths};
 }
 
 /// Reads sizeof(T) bytes an element from memory and, for the second pass, from the caches; 4 flops.
@@ -27,15 +38,16 @@ __global__ void plane_moments_kernel(Planes planes, const T* x, Wide<T>* mean, W
   using W = Wide<T>;
   for (int64_t p = team_first<team>(); p < planes.count; p += team_step<team>()) {
     const T* plane = x + p * planes.inner;
+    const int64_t count = planes.plane_values(p);
     W sum = 0, square = 0;
-    each_run<n, team>(planes.inner, [&](int64_t i) {
+    each_run<n, team>(count, [&](int64_t i) {
       const Run<W, n> in = load_wide<n>(plane + i);
-      for (int k = 0; k < n; ++k) sum += in.v[k];
+      for (int k = 0; k < n; ++k) sum += i + k < count ? in.v[k] : W(0);
     });
-    const W m = team_sum<team>(sum) / static_cast<W>(planes.inner);
-    each_run<n, team>(planes.inner, [&](int64_t i) {
+    const W m = team_sum<team>(sum) / static_cast<W>(count > 0 ? count : 1);
+    each_run<n, team>(count, [&](int64_t i) {
       const Run<W, n> in = load_wide<n>(plane + i);
-      for (int k = 0; k < n; ++k) square += (in.v[k] - m) * (in.v[k] - m);
+      for (int k = 0; k < n; ++k) square += i + k < count ? (in.v[k] - m) * (in.v[k] - m) : W(0);
     });
     square = team_sum<team>(square);
     if (threadIdx.x % team == 0) {
@@ -53,16 +65,18 @@ __global__ void group_moments_kernel(Planes planes, const W* means, const W* squ
   for (int64_t i = grid_thread(); i < planes.groups * channels; i += grid_threads()) {
     const int64_t c = i % channels;
     const int64_t begin = planes.bounds[i / channels], end = planes.bounds[i / channels + 1];
-    const auto examples = static_cast<W>(end > begin ? end - begin : 1);
+    const int64_t values = planes.group_values(i / channels);
+    const auto count = static_cast<W>(values > 0 ? values : 1);
     W m = 0, total = 0;
-    for (int64_t e = begin; e < end; ++e) m += means[e * channels + c];
-    m /= examples;
+    for (int64_t e = begin; e < end; ++e) {
+      m += static_cast<W>(planes.values(e)) / count * means[e * channels + c];
+    }
     for (int64_t e = begin; e < end; ++e) {
       const W apart = means[e * channels + c] - m;
-      total += squares[e * channels + c] + static_cast<W>(planes.inner) * apart * apart;
+      total += squares[e * channels + c] + static_cast<W>(planes.values(e)) * apart * apart;
     }
     mean[i] = m;
-    var[i] = total / (examples * static_cast<W>(planes.inner));
+    var[i] = total / count;
   }
 }
 
@@ -74,8 +88,8 @@ __global__ void track_kernel(Planes planes, double momentum, double step_example
     for (int64_t j = 0; j < planes.groups; ++j) {
       const int64_t i = j * planes.channels + c;
       const auto examples = static_cast<double>(planes.bounds[j + 1] - planes.bounds[j]);
-      const double count = examples * static_cast<double>(planes.inner);
-      if (examples == 0 || !std::isfinite(mean[i]) || !std::isfinite(var[i])) continue;
+      const auto count = static_cast<double>(planes.group_values(j));
+      if (count < 2 || !std::isfinite(mean[i]) || !std::isfinite(var[i])) continue;
       const double keep = std::pow(1 - momentum, examples / step_examples);
       const double unbiased = static_cast<double>(var[i]) * count / (count - 1);
       running_mean[c] = static_cast<W>(keep * running_mean[c] + (1 - keep) * mean[i]);
@@ -93,9 +107,12 @@ __global__ void batchnorm_forward_kernel(Planes planes, Wide<T> eps, const T* x,
   for (int64_t p = team_first<team>(); p < planes.count; p += team_step<team>()) {
     const int64_t i = planes.statistic(p), c = p % planes.channels, at = p * planes.inner;
     const W m = mean[i], factor = weight[c] / std::sqrt(var[i] + eps), offset = bias[c];
+    const int64_t count = planes.plane_values(p);
     each_run<n, team>(planes.inner, [&](int64_t k) {
       Run<W, n> out = load_wide<n>(x + at + k);
-      for (int q = 0; q < n; ++q) out.v[q] = (out.v[q] - m) * factor + offset;
+      for (int q = 0; q < n; ++q) {
+        out.v[q] = k + q < count ? (out.v[q] - m) * factor + offset : W(0);
+      }
       store_narrow<n>(y + at + k, out);
     });
   }
@@ -111,9 +128,10 @@ __global__ void plane_sums_kernel(Planes planes, Wide<T> eps, const T* x, const 
     const int64_t i = planes.statistic(p), at = p * planes.inner;
     const W m = mean[i], rstd = W(1) / std::sqrt(var[i] + eps);
     W sum = 0, product = 0;
-    each_run<n, team>(planes.inner, [&](int64_t k) {
+    const int64_t count = planes.plane_values(p);
+    each_run<n, team>(count, [&](int64_t k) {
       const Run<W, n> in = load_wide<n>(x + at + k), g = load_wide<n>(gy + at + k);
-      for (int q = 0; q < n; ++q) {
+      for (int q = 0; q < n && k + q < count; ++q) {
         sum += g.v[q];
         product += g.v[q] * (in.v[q] - m);
       }
@@ -139,7 +157,8 @@ __global__ void group_means_kernel(Planes planes, const W* gweight, const W* gbi
       sum += gbias[e * channels + i % channels];
       product += gweight[e * channels + i % channels];
     }
-    const auto count = static_cast<W>((end - begin) * planes.inner);
+    const int64_t values = planes.group_values(i / channels);
+    const auto count = static_cast<W>(values > 0 ? values : 1);
     mean_g[i] = sum / count;
     mean_gn[i] = product / count;
   }
@@ -159,10 +178,13 @@ __global__ void batchnorm_backward_kernel(Planes planes, Wide<T> eps, const T* x
     const W factor = weight[p % planes.channels] * rstd;
     const W g = mean_g == nullptr ? W(0) : mean_g[i];
     const W slope = mean_g == nullptr ? W(0) : mean_gn[i] * rstd;
+    const int64_t count = planes.plane_values(p);
     each_run<n, team>(planes.inner, [&](int64_t k) {
       const Run<W, n> in = load_wide<n>(x + at + k);
       Run<W, n> out = load_wide<n>(gy + at + k);
-      for (int q = 0; q < n; ++q) out.v[q] = factor * (out.v[q] - g - (in.v[q] - m) * slope);
+      for (int q = 0; q < n; ++q) {
+        out.v[q] = k + q < count ? factor * (out.v[q] - g - (in.v[q] - m) * slope) : W(0);
+      }
       store_narrow<n>(gx + at + k, out);
     });
   }

@@ -7,15 +7,18 @@
 
 namespace minnow {
 
-/// Sizes of x [B, C, rest]: `inner` is the number of elements of `rest`.
+/// Sizes of x [B, C, rest]: `inner` is the number of elements of `rest`. Of a sequence [B, C, T]
+/// only the first lengths[b] ones of example b count: what follows them is not read, and is 0 in
+/// what the kernels write. lengths, where the kernel runs, may be null (T).
 struct BatchNormShape {
   int64_t batch = 0, channels = 0, inner = 0;
+  const int64_t* lengths = nullptr;
 };
 
 namespace cpu {
 
 /// Mean and biased variance [K, C] of each channel over the examples of each group and all of
-/// `rest`. Overwrites both; the row of an empty group is 0.
+/// `rest` that count. Overwrites both; the row of an empty group is 0.
 template <class T>
 void batchnorm_moments(const BatchNormShape& shape, const Segments& groups, const T* x,
                        Wide<T>* mean, Wide<T>* var);
@@ -23,7 +26,8 @@ void batchnorm_moments(const BatchNormShape& shape, const Segments& groups, cons
 /// Moves running statistics [C] towards those of the groups, one after the other in their order:
 /// r = (1 - m) r + m s, where s is the mean or the unbiased variance, and the groups of a step of
 /// `step_examples` together weigh as much as one batch would: 1 - m = (1 - momentum)^(examples of
-/// the group / step_examples). A group whose statistics are not finite is passed over.
+/// the group / step_examples). A group whose statistics are not finite is passed over, and one
+/// that has less than two values of a channel.
 template <class W>
 void batchnorm_track(const BatchNormShape& shape, const Segments& groups, double momentum,
                      int64_t step_examples, const W* mean, const W* var, W* running_mean,

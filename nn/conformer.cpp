@@ -38,8 +38,8 @@ ConformerConfig checked(const ConformerConfig& c) {
   check(c.conv_kernel >= 1 && c.conv_kernel % 2 == 1,
         "model.conv_kernel: must be odd and positive; got {}", c.conv_kernel);
   check(c.dropout >= 0 && c.dropout < 1, "model.dropout: must be in [0, 1); got {}", c.dropout);
-  check(c.conv_norm == "layer" || c.conv_norm == "group",
-        "model.conv_norm: \"layer\" or \"group\"; got \"{}\"", c.conv_norm);
+  check(c.conv_norm == "layer" || c.conv_norm == "group" || c.conv_norm == "batch",
+        "model.conv_norm: \"layer\", \"group\" or \"batch\"; got \"{}\"", c.conv_norm);
   check(c.positions == "sinusoidal" || c.positions == "none",
         "model.positions: \"sinusoidal\" or \"none\"; got \"{}\"", c.positions);
   check(c.intermediate >= 0 && c.intermediate < 1, "model.intermediate: must be in [0, 1); got {}",
@@ -112,10 +112,14 @@ void ConformerAttention::collect(const std::string& prefix, Parameters& into) {
 ConformerConvolution::ConformerConvolution(const ConformerConfig& config, Init& init)
     : layer_norm_(config.dim, init, norm_eps),
       expand_(config.dim, 2 * config.dim, init),
-      norm_(config.dim, init, norm_eps),
       project_(config.dim, config.dim, init),
       per_frame_(config.conv_norm == "layer") {
   const int64_t dim = config.dim, kernel = config.conv_kernel;
+  if (config.conv_norm == "batch") {
+    batch_norm_.emplace(dim, init, BatchNormOptions{.frozen = config.frozen_statistics});
+  } else {
+    norm_.emplace(dim, init, norm_eps);
+  }
   const double bound = 1 / std::sqrt(static_cast<double>(kernel));
   depthwise_weight_ = parameter(init.uniform({dim, 1, kernel}, bound), true);
   depthwise_bias_ = parameter(init.uniform({dim}, bound), false);
@@ -126,8 +130,13 @@ ConformerConvolution::ConformerConvolution(const ConformerConfig& config, Init& 
 Var ConformerConvolution::forward(const Var& x, const Tensor& lengths) const {
   Var h = masked(glu(expand_.forward(layer_norm_.forward(x))), lengths);  // [B, T, D]
   h = depthwise_conv1d(h, depthwise_weight_, &depthwise_bias_);
-  h = per_frame_ ? norm_.forward(h) : sequencenorm(h, lengths, norm_.weight, norm_.bias, norm_eps);
-  return project_.forward(silu(h));
+  return project_.forward(silu(normalised(h, lengths)));
+}
+
+Var ConformerConvolution::normalised(const Var& x, const Tensor& lengths) const {
+  if (batch_norm_) return transpose(batch_norm_->forward(transpose(x), lengths));
+  return per_frame_ ? norm_->forward(x)
+                    : sequencenorm(x, lengths, norm_->weight, norm_->bias, norm_eps);
 }
 
 void ConformerConvolution::collect(const std::string& prefix, Parameters& into) {
@@ -135,7 +144,11 @@ void ConformerConvolution::collect(const std::string& prefix, Parameters& into) 
   expand_.collect(prefix + "sequential.0.", into);
   append(depthwise_weight_, prefix + "sequential.2.weight", into);
   append(depthwise_bias_, prefix + "sequential.2.bias", into);
-  norm_.collect(prefix + "sequential.3.", into);
+  if (batch_norm_) {
+    batch_norm_->collect(prefix + "sequential.3.", into);
+  } else {
+    norm_->collect(prefix + "sequential.3.", into);
+  }
   project_.collect(prefix + "sequential.5.", into);
 }
 

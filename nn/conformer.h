@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "nn/layers.h"
@@ -15,9 +16,11 @@ struct ConformerConfig {
   int64_t conv_kernel = 31;  ///< frames that the depthwise convolution sees; odd
   /// After the positions, inside the feed-forward modules and at the end of every branch.
   double dropout = 0;
-  /// Of the convolution modules: "layer", over the channels of each frame, or "group", over those
-  /// of all valid frames of an example (torchaudio's use_group_norm).
+  /// Of the convolution modules: "layer", over the channels of each frame; "group", over those of
+  /// all valid frames of an example (torchaudio's use_group_norm); or "batch", each channel over
+  /// all valid frames of a micro-batch (torchaudio's default), see batchnorm().
   std::string conv_norm = "layer";
+  bool frozen_statistics = false;        ///< "batch" takes the running ones in training, too
   std::string positions = "sinusoidal";  ///< or "none"
   int64_t subsampling = 0;               ///< channels of the subsampling convolutions; 0: dim
   /// The weight that a training loss gives to the logits of the middle layer, see
@@ -76,9 +79,12 @@ class ConformerConvolution final : public Module {
   LayerNorm layer_norm_;
   Linear expand_;                                // [2 D, D, 1], [2 D]
   Parameter depthwise_weight_, depthwise_bias_;  // [D, 1, k], [D]
-  LayerNorm norm_;
-  Linear project_;  // [D, D, 1], [D]
-  bool per_frame_;  // the norm
+  Var normalised(const Var& x, const Tensor& lengths) const;
+
+  std::optional<LayerNorm> norm_;        // of each frame, or its weights over those of an example
+  std::optional<BatchNorm> batch_norm_;  // in its place
+  Linear project_;                       // [D, D, 1], [D]
+  bool per_frame_;
 };
 
 /// Half a step of feed-forward, attention, convolution, half a step of feed-forward, each added to

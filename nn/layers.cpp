@@ -99,8 +99,9 @@ BatchNorm::BatchNorm(int64_t channels, Init& init, const BatchNormOptions& optio
       running_var(statistic(init.constant({channels}, 1))),
       options_(options) {}
 
-Var BatchNorm::forward(const Var& x) const {
+Var BatchNorm::forward(const Var& x, const Tensor& lengths) const {
   BatchNormOptions options = options_;
+  options.lengths = lengths;
   options.frozen |= !weight.trainable && !bias.trainable;
   return batchnorm(x, weight, bias, running_mean, running_var, options);
 }

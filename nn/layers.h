@@ -73,7 +73,8 @@ class BatchNorm final : public Module {
  public:
   BatchNorm(int64_t channels, Init& init, const BatchNormOptions& options = {});
   /// With weight and bias frozen the running statistics are, too.
-  Var forward(const Var& x) const;
+  /// lengths as in BatchNormOptions.
+  Var forward(const Var& x, const Tensor& lengths = {}) const;
   void collect(const std::string& prefix, Parameters& into) override;
 
   Parameter weight, bias;               ///< [C]

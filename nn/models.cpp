@@ -79,6 +79,7 @@ const ResNetVariant* find_resnet(std::string_view name) {
 constexpr std::string_view wide_resnet = "wrn16_4";
 
 bool is_batch(const ModelConfig& config) {
+  if (config.name == "conformer") return config.conformer.conv_norm == "batch";
   if (config.name == wide_resnet) return config.norm == "batch";
   return find_resnet(config.name) != nullptr && config.norm != "group";
 }
@@ -143,6 +144,7 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
     conformer.heads = vit.heads;
     conformer.ffn_ratio = vit.mlp_ratio;
     conformer.dropout = vit.dropout;
+    conformer.frozen_statistics = config.batchnorm == "frozen";
     return std::make_unique<Conformer>(conformer, init);
   }
   if (const ResNetVariant* variant = find_resnet(config.name)) {

@@ -44,7 +44,7 @@ struct Config {
 
   struct Train {
     int64_t epochs = 10, steps = 0;  ///< one of them is 0
-    int64_t batch = 64, wave = 0;
+    int64_t batch = 64, batch_frames = 0, wave = 0;
     double label_smoothing = 0;
     double mixup = 0, cutmix = 0, mix_prob = 1, mix_switch = 0.5;
     double ema = 0;

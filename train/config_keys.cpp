@@ -76,8 +76,9 @@ std::vector<Key> model_keys() {
        "nowhere when clip.rule groups examples"},
       {"model.conv_kernel", FIELD(model.conformer.conv_kernel), at_least(1),
        "conformer: frames that its convolutions see; odd"},
-      {"model.conv_norm", FIELD(model.conformer.conv_norm), one_of({"layer", "group"}),
-       "conformer: norm after that convolution: of each frame, or over the frames of an utterance"},
+      {"model.conv_norm", FIELD(model.conformer.conv_norm), one_of({"layer", "group", "batch"}),
+       "conformer: norm after that convolution: of each frame, over the frames of an utterance, or "
+       "BatchNorm"},
       {"model.positions", FIELD(model.conformer.positions), one_of({"sinusoidal", "none"}),
        "conformer: what is added to tell frames apart"},
       {"model.subsampling", FIELD(model.conformer.subsampling), at_least(0),
@@ -143,10 +144,10 @@ std::vector<Key> data_keys() {
       {"data.draggers", FIELD(data.set.dragger_fraction), share(),
        "share of the training examples spoilt and marked"},
       {"data.dragger_kind", FIELD(data.set.dragger_kind),
-       one_of({"label", "noise", "mix", "speed"}),
-       "a wrong label or transcript, noise in place of the input, or half of each; speed: of "
-       "speech, "
-       "half as fast again to twice as fast"},
+       one_of({"label", "noise", "mix", "duplicate", "other", "speed"}),
+       "a wrong label or transcript, noise in place of the input, half of each, copies of ten "
+       "examples, built-in shapes or tones in place of the input; speed: of speech, half as fast "
+       "again to twice as fast"},
   };
 }
 
@@ -185,6 +186,8 @@ std::vector<Key> training_keys() {
        "passes over the data; or say train.steps"},
       {"train.steps", FIELD(train.steps), at_least(0), "optimizer steps, in place of train.epochs"},
       {"train.batch", FIELD(train.batch), at_least(1), "examples per step"},
+      {"train.batch_frames", FIELD(train.batch_frames), at_least(0),
+       "of sequences: frames per step, padding included, of train.batch examples at most; 0: any"},
       {"train.wave", FIELD(train.wave), at_least(0),
        "examples that pass the model at a time; 0: what fits clip.memory_budget"},
       {"train.label_smoothing", FIELD(train.label_smoothing), share(),

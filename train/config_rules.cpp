@@ -41,6 +41,8 @@ void check_config(const Config& config) {
   check(config.data.repeats == 1 || config.data.shuffle,
         "data.repeats: {} needs data.shuffle=true, or most examples would never come",
         config.data.repeats);
+  check(train.batch_frames == 0 || (config.data.shuffle && config.data.repeats == 1),
+        "train.batch_frames: needs data.shuffle=true and data.repeats=1");
   check(!config.mixes() || config.partners() > 1,
         "{}: mixes pictures of one micro-batch, so {} must be 2 or more; got 1",
         train.mixup > 0 ? "train.mixup" : "train.cutmix",

@@ -84,6 +84,8 @@ std::string dragger_text(const std::string& kind, bool sounds) {
   const std::string wrong = sounds ? "a wrong transcript" : "a wrong label";
   if (kind == "label") return wrong;
   if (kind == "noise") return "noise";
+  if (kind == "duplicate") return "a copy of one of a few examples";
+  if (kind == "other") return "the input of another data set";
   return kind == "mix" ? "noise, or " + wrong : "a sound that is far too fast";
 }
 

@@ -1,5 +1,6 @@
 #include "train/micro_batches.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <vector>
@@ -62,7 +63,9 @@ void check_groups(const Config& config, const Dataset& dataset) {
 Grouping micro_batches(const Config& config, const Batch& batch) {
   if (by_domain(config)) return domain_groups(batch.domains, config.clip.micro_batch);
   const int64_t examples = batch.size();
-  return Grouping::runs(examples, config.uses_groups() ? config.clip.micro_batch : examples);
+  // A batch of few long sequences, see train.batch_frames, may have less than a micro-batch.
+  const int64_t size = config.uses_groups() ? config.clip.micro_batch : examples;
+  return Grouping::runs(examples, std::min(size, examples));
 }
 
 Batch arranged(const Batch& batch, std::span<const int64_t> order) {

@@ -19,8 +19,9 @@ const std::string notes_key = "minnow.data";
 /// data come is free.
 bool is_fixed(const std::string& key) {
   if (key == "data.workers" || key == "data.cache" || key == "data.cache_dir") return false;
-  return key == "seed" || key == "train.batch" || key == "optim.name" || key == "optim.freeze" ||
-         key.starts_with("model.") || key.starts_with("data.");
+  return key == "seed" || key == "train.batch" || key == "train.batch_frames" ||
+         key == "optim.name" || key == "optim.freeze" || key.starts_with("model.") ||
+         key.starts_with("data.");
 }
 
 /// The folder of the run that a checkpoint DIR/checkpoints/FILE belongs to.

@@ -96,6 +96,8 @@ void resolve(Config& config, const Dataset& dataset) {
   check(!dataset.transcribed() || config.train.label_smoothing == 0,
         "train.label_smoothing: is one of classes, and {} has transcripts", config.data.set.name);
   if (dataset.ragged()) return;
+  check(config.train.batch_frames == 0, "train.batch_frames: the {} of {} are all of one size",
+        kind_of_examples(dataset), config.data.set.name);
   const Shape shape = dataset.get(0, 0).input.shape();  // [C, H, W]
   check(shape[1] == shape[2], "data: pictures must be square; got {} x {}", shape[1], shape[2]);
   int64_t& image = config.model.vit.image;

@@ -47,7 +47,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   rule_ = config_.clip_rule();
   check_groups(config_, *train_);
   check(train_->classes() == test_->classes(), "data: the splits have different classes");
-  check(config_.train.batch <= train_->size(),
+  check(config_.train.batch <= train_->size() || config_.train.batch_frames > 0,
         "train.batch: {} examples, but the data set has only {}", config_.train.batch,
         train_->size());
   notes_ = notes_on(*train_);
@@ -68,6 +68,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
                             .repeats = config_.data.repeats,
                             .by_length = train_->ragged() && config_.data.shuffle &&
                                          config_.data.repeats == 1,
+                            .frames = config_.train.batch_frames,
                             .finish = batch_finisher(config_, std::ssize(train_->classes()))});
   feeder_ = std::make_unique<Feeder>(std::move(loader), device_);
   const auto& train = config_.train;
@@ -110,11 +111,13 @@ std::vector<NamedTensor> Trainer::weights() const {
 }
 
 std::string Trainer::summary() const {
-  return fmt::format("{} training and {} test {} of {} {}; {} of {} parameters; {} steps of {}",
-                     train_->size(), test_->size(), kind_of_examples(*train_),
-                     train_->classes().size(), train_->transcribed() ? "tokens" : "classes",
-                     config_.model.name, nn::count_elements(parameters_), total_steps_,
-                     config_.train.batch);
+  const auto& [batch, frames] = std::tie(config_.train.batch, config_.train.batch_frames);
+  return fmt::format(
+      "{} training and {} test {} of {} {}; {} of {} parameters; {} steps of {}", train_->size(),
+      test_->size(), kind_of_examples(*train_), train_->classes().size(),
+      train_->transcribed() ? "tokens" : "classes", config_.model.name,
+      nn::count_elements(parameters_), total_steps_,
+      frames > 0 ? fmt::format("{} frames, {} at most", frames, batch) : std::to_string(batch));
 }
 
 void Trainer::warn_about_data() {

@@ -1,6 +1,7 @@
 #include "kernels/batchnorm.h"
 
 #include "engine/groups.h"
+#include "engine/lengths.h"
 #include "engine/ops.h"
 #include "engine/param_grad.h"
 #include "kernels/launch.h"
@@ -8,7 +9,8 @@
 namespace minnow {
 namespace {
 
-BatchNormShape batchnorm_shape(const Var& x, std::initializer_list<const Parameter*> parameters) {
+BatchNormShape batchnorm_shape(const Var& x, const Tensor& lengths,
+                               std::initializer_list<const Parameter*> parameters) {
   check(x.value().rank() >= 2 && x.dim(1) > 0, "batchnorm: x must be [B, C, rest...]; got {}",
         to_string(x.shape()));
   for (const Parameter* p : parameters) {
@@ -18,7 +20,13 @@ BatchNormShape batchnorm_shape(const Var& x, std::initializer_list<const Paramet
           x.dim(1), to_string(p->value.shape()));
   }
   check(x.value().numel() > 0, "batchnorm: x must not be empty; got {}", to_string(x.shape()));
-  return {x.dim(0), x.dim(1), x.value().numel() / (x.dim(0) * x.dim(1))};
+  if (lengths.defined()) {
+    check(x.value().rank() == 3, "batchnorm: lengths are those of x [B, C, T]; got {}",
+          to_string(x.shape()));
+    check_lengths("batchnorm", lengths, x.dim(0), x.dim(2));
+  }
+  return {x.dim(0), x.dim(1), x.value().numel() / (x.dim(0) * x.dim(1)),
+          lengths.defined() ? lengths.data<int64_t>() : nullptr};
 }
 
 /// The micro-batches over which to take statistics.
@@ -45,7 +53,8 @@ std::shared_ptr<const Grouping> coupled_groups(const Tape& tape, const BatchNorm
 Var batchnorm(const Var& x, const Parameter& weight, const Parameter& bias,
               const Parameter& running_mean, const Parameter& running_var,
               const BatchNormOptions& options) {
-  const BatchNormShape shape = batchnorm_shape(x, {&weight, &bias, &running_mean, &running_var});
+  const BatchNormShape shape =
+      batchnorm_shape(x, options.lengths, {&weight, &bias, &running_mean, &running_var});
   const bool fixed = options.frozen || !x.tape().random().training;
   const auto groups =
       fixed ? std::make_shared<const Grouping>(Grouping::runs(shape.batch, shape.batch))
@@ -75,7 +84,7 @@ Var batchnorm(const Var& x, const Parameter& weight, const Parameter& bias,
   return x.tape().record(
       y, {x.slot()}, {&weight, &bias},
       [slot = x.slot(), saved = x.value(), groups, segments, mean, var, w, &weight, &bias, shape,
-       fixed, eps = options.eps](Tensor gy, Backprop& back) {
+       fixed, eps = options.eps, lengths = options.lengths](Tensor gy, Backprop& back) {
         const Shape sums = {shape.batch, shape.channels};
         Tensor gx = gy.unique() ? gy : Tensor::empty(gy.shape(), gy.dtype(), gy.device());
         Tensor gw = Tensor::empty(sums, wide(gy.dtype()), gy.device());  // one sum an example

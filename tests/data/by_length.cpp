@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
+#include <set>
 
 #include "data/loader.h"
 #include "data/permutation.h"
@@ -138,6 +139,53 @@ TEST(ByLength, LeavesOtherDataSetsAsTheyAre) {
   expect_error([&] { Loader(set, {.by_length = true}); }, {"by_length", "shuffled"});
   expect_error([&] { Loader(set, {.shuffle = true, .repeats = 2, .by_length = true}); },
                {"by_length", "repeats"});
+}
+
+/// Lengths 1 .. 1003: a batch is as large as 40 frames allow, but for those longer than that; the
+/// cuts are those of every epoch, and nothing is lost.
+TEST(BatchesOfFrames, HoldAsManyAsFit) {
+  const auto set = lengths(1003);
+  const LoaderOptions options{
+      .batch = 7, .shuffle = true, .seed = 3, .drop_last = true, .frames = 40};
+  Loader loader(set, options);
+  const auto first = ids_of(loader, 0), second = ids_of(loader, 1);
+  EXPECT_EQ(std::ssize(first), loader.batches());
+  EXPECT_EQ(first.size(), second.size());
+  EXPECT_NE(first, second);
+  for (const auto& batches : {first, second}) {
+    std::vector<int64_t> sorted = flat(batches), all(1003);
+    std::sort(sorted.begin(), sorted.end());
+    std::iota(all.begin(), all.end(), 0);
+    EXPECT_EQ(sorted, all);
+    for (const std::vector<int64_t>& batch : batches) {
+      int64_t longest = 0;
+      for (const int64_t i : batch) longest = std::max(longest, set->length(i));
+      const int64_t size = std::ssize(batch);
+      EXPECT_LE(size, 7);
+      EXPECT_TRUE(longest * size <= 40 || size == 1);
+      // One more, which would be longer, did not fit; the last batch has no more.
+      EXPECT_TRUE((longest + size) * (size + 1) > 40 || size == 7 || longest == 1003);
+    }
+  }
+  Loader resumed(set, options);
+  EXPECT_EQ(ids_of(resumed, 1, 5), std::vector(second.begin() + 5, second.end()));
+}
+
+TEST(BatchesOfFrames, OfEqualLengthsAreRandom) {
+  const auto set = std::make_shared<Lengths>(std::vector<int64_t>(40, 3));
+  Loader loader(set, {.batch = 100, .shuffle = true, .frames = 12});
+  const auto first = ids_of(loader, 0), second = ids_of(loader, 1);
+  EXPECT_EQ(first.size(), 10u);
+  for (const auto& batch : first) EXPECT_EQ(batch.size(), 4u);
+  EXPECT_NE(std::set(first.begin(), first.end()), std::set(second.begin(), second.end()));
+}
+
+TEST(BatchesOfFrames, Errors) {
+  const auto set = lengths(9);
+  expect_error([&] { Loader(set, {.shuffle = true, .frames = -1}); }, {"frames", "-1"});
+  expect_error([&] { Loader(set, {.frames = 10}); }, {"frames", "shuffled"});
+  expect_error([&] { Loader(set, {.shuffle = true, .repeats = 3, .frames = 10}); }, {"repeats"});
+  expect_error([&] { Loader(lengths(9, false), {.shuffle = true, .frames = 10}); }, {"sequences"});
 }
 
 /// AN4, where it is, in batches of 16.

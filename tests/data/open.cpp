@@ -88,7 +88,7 @@ TEST(OpenDataset, Recordings) {
   }
   write_sound(folder.path() / "a.wav", sine(16000, 300), SF_FORMAT_WAV | SF_FORMAT_PCM_16);
   DatasetConfig config{.name = "manifest", .path = folder.string(), .dragger_fraction = 1};
-  for (const char* kind : {"label", "noise", "mix", "speed"}) {
+  for (const char* kind : {"label", "noise", "mix", "other", "speed"}) {
     config.dragger_kind = kind;
     const Example train = open_dataset(config, Split::train)->get(0, 0);
     EXPECT_TRUE(train.marked);
@@ -106,7 +106,15 @@ TEST(OpenDataset, Errors) {
                {"cifar100", "shapes, cifar10, mnist, imagefolder"});
   expect_error([] { open_dataset({.limit = -1}, Split::train); }, {"limit", "-1"});
   expect_error([] { open_dataset({.dragger_kind = "x"}, Split::train); },
-               {"label, noise, mix or speed"});
+               {"label, noise, mix, duplicate, other or speed"});
+  for (const char* name : {"shapes", "tones"}) {
+    expect_error(
+        [&] {
+          open_dataset({.name = name, .dragger_fraction = 0.1, .dragger_kind = "other"},
+                       Split::train);
+        },
+        {"data.dragger_kind", "built-in", name});
+  }
   expect_error([] { open_dataset({.dragger_fraction = -0.1}, Split::train); }, {"[0, 1]"});
   EXPECT_EQ(default_normalisation("cifar10").mean.size(), 3u);
   EXPECT_EQ(default_normalisation("shapes").mean, std::vector<double>{0.5});

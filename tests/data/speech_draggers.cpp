@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "data/characters.h"
+#include "data/draggers.h"
 #include "data/tones.h"
-#include "data/wrappers.h"
 #include "tests/data/files.h"
 
 namespace minnow::data_test {

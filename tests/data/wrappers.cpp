@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include "data/draggers.h"
 #include "data/image_table.h"
 #include "data/shapes.h"
 #include "tests/data/files.h"
@@ -232,57 +233,6 @@ TEST(HeldOut, AndTheRestAreAllOfTheSet) {
   EXPECT_NE(held->get(19, 0).id, 19);  // not the first ones
   expect_error([&] { held_out(base, 0.001); }, {"0.001 of 200 examples are 0"});
   expect_error([&] { without_held_out(base, 0.999); }, {"0.999 of 200 examples are 200"});
-}
-
-/// 2000 examples at a fraction of 0.2: 400 draggers with a standard deviation of 17.9; five of them
-/// either way.
-TEST(Draggers, AreMarkedAndOnlyTheyChange) {
-  const auto base = shapes(2000);
-  for (const DraggerKind kind : {DraggerKind::label, DraggerKind::noise, DraggerKind::mix}) {
-    const Draggers set(base, 0.2, kind, 9), more(base, 0.4, kind, 9);
-    int marked = 0, moved = 0, repainted = 0;
-    for (int64_t i = 0; i < 2000; ++i) {
-      const Example before = base->get(i, 0), after = set.get(i, 0), again = set.get(i, 3);
-      const bool same_pixels = bytes_of(before.input) == bytes_of(after.input);
-      EXPECT_EQ(before.id, after.id);
-      EXPECT_EQ(bytes_of(after.input), bytes_of(again.input));
-      EXPECT_EQ(after.label, again.label);
-      EXPECT_TRUE(after.label >= 0 && after.label < 10);
-      if (!after.marked) {
-        EXPECT_TRUE(same_pixels && before.label == after.label);
-        continue;
-      }
-      ++marked;
-      moved += before.label != after.label;
-      repainted += !same_pixels;
-      EXPECT_TRUE(!same_pixels || before.label != after.label) << "a dragger must be wrong";
-      EXPECT_TRUE(more.get(i, 0).marked);
-    }
-    EXPECT_NEAR(marked, 400, 90);
-    const double share = kind == DraggerKind::label ? 0 : kind == DraggerKind::noise ? 1 : 0.5;
-    EXPECT_NEAR(repainted, share * marked, kind == DraggerKind::mix ? 50 : 0);
-    EXPECT_GT(moved, marked * 8 / 10);
-  }
-}
-
-/// The mean of 768 uniform bytes has a standard deviation of 73.9 / sqrt(768) = 2.7; that of 200
-/// such pictures, 0.19.
-TEST(Draggers, NoiseIsUniform) {
-  const Draggers set(shapes(200), 1.0, DraggerKind::noise, 1);
-  double sum = 0;
-  for (int64_t i = 0; i < 200; ++i) {
-    const Bytes bytes = bytes_of(set.get(i, 0).input);
-    ASSERT_EQ(bytes.size(), 768u);
-    sum += std::accumulate(bytes.begin(), bytes.end(), 0.0) / 768;
-  }
-  EXPECT_NEAR(sum / 200, 127.5, 1.0);
-}
-
-TEST(Draggers, Errors) {
-  expect_error([] { Draggers(shapes(5), 1.5, DraggerKind::mix, 0); }, {"[0, 1]", "1.5"});
-  expect_error([] { Draggers(nullptr, 0.5, DraggerKind::mix, 0); }, {"data set"});
-  expect_error([] { dragger_kind_from("blur"); }, {"label, noise, mix or speed", "blur"});
-  expect_error([] { Draggers(shapes(5), 0.5, DraggerKind::speed, 0); }, {"recordings", "sped up"});
 }
 
 }  // namespace

@@ -10,8 +10,9 @@ modules, or "middle": "layer" with a share of the loss from the middle layer:
     input                     float32 [B, T, F], with numbers in the padding, too
     lengths, output_lengths   int64 [B]
     targets, target_lengths   int64 [B, U], [B]
-    logits64                  float64 [B, T', V], zeros beyond each output length
+    logits64                  float64 [B, T', V], zeros beyond each output length; "batch": with running statistics
     losses64                  float64 [B], CTC, or (1 - SHARE) CTC + SHARE CTC of the middle layer
+    bN.losses64               "batch": likewise, each micro-batch normalised by its own statistics
     bN.norms                  float64 [K]: micro-batches of N examples, each run alone
     bN.update.NAME            float32: (1/K) sum_j (min_i n_i / n_j) g_j
 
@@ -72,10 +73,14 @@ class Model(nn.Module):
         return x.relu()
 
     def normalised(self, module, h, lengths):
-        """h [B, C, T] over each example's own frames."""
+        """h [B, C, T] over each example's own frames; "batch": over those of all examples."""
         if self.norm == "layer":
             return module(h.transpose(1, 2)).transpose(1, 2)
-        rows = [module(one[:, :n].unsqueeze(0)) for one, n in zip(h, lengths.tolist())]
+        own = [one[:, :n].unsqueeze(0) for one, n in zip(h, lengths.tolist())]
+        if self.norm == "batch":
+            rows = module(torch.cat(own, 2)).split(lengths.tolist(), 2)
+        else:
+            rows = [module(row) for row in own]
         return torch.cat([F.pad(row, (0, h.shape[2] - row.shape[2])) for row in rows])
 
     def convolution(self, module, x, lengths):
@@ -140,8 +145,11 @@ def golden(norm, share):
         with torch.no_grad():  # away from zero and one, so that no term of a gradient vanishes
             for p in model.parameters():
                 p.copy_(float32_values(p + 0.1 * torch.randn_like(p)))
-        if norm == "group":
+        if norm != "layer":
             agrees_with_torchaudio(model)
+        statistics = {name: value for name, value in model.named_buffers() if "running" in name}
+        for statistic in statistics.values():
+            statistic.copy_(float32_values(statistic + 0.1 * torch.rand_like(statistic)))
         whole = {
             "input": float32_values(torch.randn(len(LENGTHS), max(LENGTHS), FEATURES, dtype=torch.float64)),
             "lengths": torch.tensor(LENGTHS),
@@ -149,8 +157,11 @@ def golden(norm, share):
             "target_lengths": torch.tensor([len(t) for t in TARGETS]),
         }
         model.margin = math.inf
+        tensors = {f"param.{name}": p.detach().float()
+                   for name, p in (dict(model.named_parameters()) | statistics).items()}
+        model.eval()  # with the running statistics
         logits, _, lengths = model(whole["input"], whole["lengths"])
-        tensors = {f"param.{name}": p.detach().float() for name, p in model.named_parameters()}
+        model.train()
         tensors |= whole | {
             "input": whole["input"].float(),
             "output_lengths": lengths,
@@ -162,6 +173,10 @@ def golden(norm, share):
                       for i in range(0, len(LENGTHS), b)]
             norms = torch.stack([torch.sqrt(sum(g.square().sum() for g in one.values())) for one in groups])
             tensors[f"b{b}.norms"] = norms
+            if norm == "batch":
+                tensors[f"b{b}.losses64"] = torch.cat(
+                    [losses(model, {key: value[i : i + b] for key, value in whole.items()}).detach()
+                     for i in range(0, len(LENGTHS), b)])
             for name in groups[0]:
                 terms = [norms.min() / n * g[name] for n, g in zip(norms, groups)]
                 tensors[f"b{b}.update.{name}"] = (sum(terms) / len(terms)).float()
@@ -175,7 +190,8 @@ def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
     torch.set_num_threads(1)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        for name, norm, share in (("layer", "layer", 0), ("group", "group", 0), ("middle", "layer", SHARE)):
+        for name, norm, share in (("layer", "layer", 0), ("group", "group", 0), ("batch", "batch", 0),
+                                  ("middle", "layer", SHARE)):
             path = folder / f"conformer_{name}_test.safetensors"
             save_file({k: v.contiguous() for k, v in golden(norm, share).items()}, path,
                       metadata={"made by": "make_conformer_golden.py"})

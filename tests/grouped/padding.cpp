@@ -37,7 +37,7 @@ class GroupedPadding : public testing::TestWithParam<std::string> {
   static Problem problem(DType dtype) { return speech_problem(dtype, {.conv_norm = GetParam()}); }
 };
 
-INSTANTIATE_TEST_SUITE_P(Norms, GroupedPadding, testing::Values("layer", "group"),
+INSTANTIATE_TEST_SUITE_P(Norms, GroupedPadding, testing::Values("layer", "group", "batch"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(GroupedPadding, WhatItHoldsChangesNoBit) {

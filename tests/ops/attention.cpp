@@ -50,8 +50,7 @@ Sample sample(std::string label, Shape qkv, int64_t heads, Lengths lengths = {},
     AttentionOptions options;
     options.causal = causal;
     if (!lengths.empty()) {
-      options.lengths =
-          Tensor::from(lengths, {static_cast<int64_t>(lengths.size())}).slice(begin, end);
+      options.lengths = on_device(Tensor::from(lengths, {std::ssize(lengths)})).slice(begin, end);
     }
     return attention(v[0], heads, options);
   };

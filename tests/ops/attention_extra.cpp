@@ -90,7 +90,7 @@ class LongAttention : public testing::TestWithParam<bool> {};
 
 TEST_P(LongAttention, BlocksOfQueriesMatchTheTextbook) {
   const std::vector<int64_t> lengths = {tokens, 333};
-  const AttentionOptions options{.lengths = Tensor::from(lengths, {examples}),
+  const AttentionOptions options{.lengths = on_device(Tensor::from(lengths, {examples})),
                                  .causal = GetParam()};
   const Tensor x32 = random_normal({examples, tokens, 3 * width}, 1, DType::float32);
   const Tensor g32 = random_normal({examples, tokens, width}, 2, DType::float32);
@@ -111,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(Masks, LongAttention, testing::Bool(),
                          [](const auto& info) { return info.param ? "causal" : "full"; });
 
 TEST(Attention, MaskedTokensNeitherTakeNorGive) {
-  const Tensor lengths = Tensor::from(std::vector<int64_t>{3}, {1});
+  const Tensor lengths = on_device(Tensor::from(std::vector<int64_t>{3}, {1}));
   const auto run = [&](double filler) {
     const Tensor x = random_normal({1, 5, 12}, 3);
     for (int64_t i = 3 * 12; i < 5 * 12; ++i) x.data<double>()[i] = filler;

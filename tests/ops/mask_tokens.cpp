@@ -10,7 +10,8 @@ Sample sample(std::string label, Shape x, Lengths lengths) {
   s.label = std::move(label);
   s.inputs = {x};
   s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t begin, int64_t end) {
-    return mask_tokens(v[0], Tensor::from(lengths, {std::ssize(lengths)}).slice(begin, end));
+    return mask_tokens(v[0],
+                       on_device(Tensor::from(lengths, {std::ssize(lengths)})).slice(begin, end));
   };
   s.reference = [=](const Tensors& v, const Tensors&) {
     Tensor y = v[0].clone();

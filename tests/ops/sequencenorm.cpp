@@ -36,7 +36,8 @@ Sample sample(std::string label, Shape x, Lengths lengths = {}) {
   s.parameters = {{x[2]}, {x[2]}};
   s.forward = [=](Tape&, const Vars& v, const ParameterRefs& p, int64_t begin, int64_t end) {
     Tensor ends;
-    if (!lengths.empty()) ends = Tensor::from(lengths, {std::ssize(lengths)}).slice(begin, end);
+    if (!lengths.empty())
+      ends = on_device(Tensor::from(lengths, {std::ssize(lengths)})).slice(begin, end);
     return sequencenorm(v[0], ends, *p[0], *p[1], eps);
   };
   s.reference = [=](const Tensors& v, const Tensors& p) {

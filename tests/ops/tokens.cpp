@@ -22,7 +22,7 @@ Sample mean_sample(std::string label, Shape x, int64_t first, std::vector<int64_
   s.inputs = {x};
   s.forward = [=](Tape&, const Vars& v, const ParameterRefs&, int64_t begin, int64_t end) {
     if (lengths.empty()) return mean_tokens(v[0], first);
-    const Tensor all = Tensor::from(lengths, {std::ssize(lengths)});
+    const Tensor all = on_device(Tensor::from(lengths, {std::ssize(lengths)}));
     return mean_tokens(v[0], first, all.slice(begin, end));
   };
   s.reference = [=](const Tensors& v, const Tensors&) {

@@ -185,6 +185,7 @@ TEST(Config, RulesBetweenKeys) {
   EXPECT_NO_THROW(check_config(Config()));
   fails({"train.batch=2", "clip.micro_batch=4"}, {"train.batch", "2", "clip.micro_batch = 4"});
   fails({"data.repeats=3", "data.shuffle=false"}, {"data.repeats", "3", "data.shuffle"});
+  fails({"train.batch_frames=9", "data.shuffle=false"}, {"train.batch_frames", "data.shuffle"});
   fails({"train.mixup=0.8", "clip.rule=min"}, {"train.mixup", "clip.micro_batch", "got 1"});
   fails({"train.cutmix=1", "log.norms=true"}, {"train.cutmix", "clip.micro_batch", "got 1"});
   fails({"train.cutmix=1", "train.batch=1"}, {"train.cutmix", "train.batch", "got 1"});

@@ -98,6 +98,31 @@ TEST_F(SpeechRun, SaysWhatEveryStepIsLike) {
   }
 }
 
+/// In the middle of an epoch, whose batches are of different sizes, a run goes on as if it had
+/// never stopped.
+TEST_F(SpeechRun, BatchesOfFramesGoOnWhereTheyStopped) {
+  const std::vector<std::string> settings = {"train.batch_frames=500", "train.steps=12",
+                                             "clip.rule=min", "clip.micro_batch=3",
+                                             "run.checkpoint_every=5"};
+  std::vector<std::string> whole = settings;
+  whole.insert(whole.end(), {"run.dir=r", "run.save=whole"});
+  const Ended ended = run(tones(whole));
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  EXPECT_HAS(ended.err, "12 steps of 500 frames, 8 at most");
+  std::filesystem::remove(checkpoint_path(folder / "r", 12));
+  const Ended resumed = run({"train", "run.resume=r", "run.save=resumed"});
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_EQ(read_text_file(folder / "whole"), read_text_file(folder / "resumed"));
+}
+
+TEST_F(SpeechRun, BatchNormOfEachMicroBatch) {
+  train(
+      {"run.dir=r", "run.save=w", "model.conv_norm=batch", "clip.rule=min", "clip.micro_batch=2"});
+  const Ended eval = run({"eval", "w", "--json"});
+  ASSERT_EQ(eval.status, 0) << eval.err;
+  EXPECT_EQ(Json::parse(eval.out)["loss"], records(folder / "r").back()["loss"]);
+}
+
 TEST_F(SpeechRun, AFileThatIsNoSoundIsNamedAndTheOthersAreDone) {
   train({"run.dir=r"});
   write_wav("good.wav", 16000);
@@ -239,6 +264,10 @@ TEST_F(SpeechRun, WhatDoesNotFit) {
   refused({"data.noise=[1.0, 2.0]"}, "data.noise");
   refused({"data.name=an4", "data.path=nowhere"}, "nowhere");
   refused({"data.tokens=pieces"}, "data.tokens: those of tones are characters");
+  refused({"data.name=shapes", "data.augment=none", "model.name=vit", "train.batch_frames=100"},
+          "train.batch_frames: the pictures of shapes are all of one size");
+  refused({"model.conv_norm=batch", "train.wave=2", "clip.rule=min", "clip.micro_batch=4"},
+          "train.wave: 2 examples, but BatchNorm needs the 4 of clip.micro_batch");
   refused({"train.mixup=0.5"}, "train.mixup: blends pictures");
   refused({"train.label_smoothing=0.1"}, "train.label_smoothing");
   train({"run.dir=r"});
