@@ -37,13 +37,44 @@ std::unique_ptr<Vocabulary> vocabulary_of(const std::vector<Recording>& recordin
   return std::make_unique<TranscriptPieces>(texts, options.pieces);
 }
 
+void check_normalisation(const SpeechOptions& options) {
+  if (options.normalise != "global") {
+    check(options.normalise == "utterance" || options.normalise == "none",
+          "data.normalise: must be utterance, global or none; got {}", options.normalise);
+    return;
+  }
+  for (const auto& [key, values] :
+       {std::pair("data.mean", &options.mean), std::pair("data.std", &options.std)}) {
+    check(std::ssize(*values) == 1 || std::ssize(*values) == options.bins,
+          "{}: data.normalise=global needs one number, or one for each of {} bins; got {}", key,
+          options.bins, values->size());
+  }
+  for (const double value : options.std) {
+    check(value > 0, "data.std: must be positive; got {}", value);
+  }
+}
+
+/// (x - mean) / std, in place.
+void standardise(const Tensor& features, const SpeechOptions& options) {
+  const int64_t bins = features.dim(1);
+  const auto of_bin = [](const std::vector<double>& values, int64_t k) {
+    return values.size() == 1 ? values.front() : values[static_cast<size_t>(k)];
+  };
+  float* const values = features.data<float>();
+  for (int64_t k = 0; k < bins; ++k) {
+    const double mean = of_bin(options.mean, k), deviation = of_bin(options.std, k);
+    for (int64_t i = k; i < features.numel(); i += bins) {
+      values[i] = static_cast<float>((values[i] - mean) / deviation);
+    }
+  }
+}
+
 }  // namespace
 
 void check_options(const SpeechOptions& options) {
   check(options.rate >= 4000 && options.rate <= 192000, "data.rate: must be 4000 to 192000; got {}",
         options.rate);
-  check(options.normalise == "utterance" || options.normalise == "none",
-        "data.normalise: must be utterance or none; got {}", options.normalise);
+  check_normalisation(options);
   check(options.tokens == "characters" || options.tokens == "pieces",
         "data.tokens: must be characters or pieces; got {}", options.tokens);
   check(options.most_seconds > 0, "data.most_seconds: must be positive; got {}",
@@ -67,14 +98,15 @@ int64_t speech_frames(int64_t samples, const SpeechOptions& options) {
 Tensor speech_features(const Audio& audio, const SpeechOptions& options) {
   const Tensor features = log_mel(audio.samples, log_mel_options(options));  // [T, bins]
   if (options.normalise == "utterance") normalise_bins(features);
+  if (options.normalise == "global") standardise(features, options);
   return features;
 }
 
 Tensor masked_features(const Tensor& features, const SpeechOptions& options, int64_t epoch,
                        int64_t id) {
   const Tensor masked = features.clone();
-  double mean = 0;  // of normalised bins it is 0 anyway
-  if (options.normalise == "none") {
+  double mean = 0;  // of bins that are normalised one by one it is 0 anyway
+  if (options.normalise != "utterance") {
     const float* const values = features.data<float>();
     for (int64_t k = 0; k < features.numel(); ++k) mean += values[k];
     mean /= static_cast<double>(features.numel());
@@ -241,6 +273,10 @@ std::string Speech::description(const Item& item, double speed) const {
       fmt::format("{} rate {} bins {} preemphasis {} normalise {} speed {}",
                   std::filesystem::absolute(item.recording.path).lexically_normal().string(),
                   options_.rate, options_.bins, options_.preemphasis, options_.normalise, speed);
+  if (options_.normalise == "global") {
+    text +=
+        fmt::format(" mean {} std {}", fmt::join(options_.mean, " "), fmt::join(options_.std, " "));
+  }
   if (has_noise()) {
     text +=
         fmt::format(" noise {} {} {}", options_.noise_db, options_.data_seed, item.recording.id);

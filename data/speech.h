@@ -25,9 +25,12 @@ struct SpeechOptions {
   int64_t rate = 16000;  ///< samples a second; other sounds are resampled to it
   int64_t bins = 80;     ///< of the log-mel features
   double preemphasis = 0;
-  std::string normalise =
-      "utterance";           ///< every bin over the frames, see normalise_bins; or "none"
-  double most_seconds = 30;  ///< longer recordings are left out
+  /// "utterance": every bin over the frames, see normalise_bins; "global": (x - mean) / std;
+  /// "none".
+  std::string normalise = "utterance";
+  std::vector<double> mean = {};  ///< of "global": one number, or one per bin
+  std::vector<double> std = {};   ///< likewise; positive
+  double most_seconds = 30;       ///< longer recordings are left out
   /// What transcripts are made of: "characters" or "pieces", of words, learnt as `pieces` says.
   std::string tokens = "characters";
 

@@ -239,6 +239,8 @@ DatasetConfig Config::dataset() const {
   set.threads = threads;
   set.speech.augment = data.augment == "speech";
   set.speech.seed = seed;
+  set.speech.mean = data.mean;
+  set.speech.std = data.std;
   if (!data.noise.empty()) set.speech.noise_db = data.noise.front();
   return set;
 }

@@ -118,7 +118,8 @@ std::vector<Key> data_keys() {
        "deit: their strength, of 0 .. 30"},
       {"data.erasing", FIELD(data.erasing), share(), "deit: chance that a rectangle becomes noise"},
       {"data.mean", FIELD(data.mean), any(),
-       "of the pixels in 0..1, one or one per channel; []: the usual ones"},
+       "of the pixels in 0..1, one or one per channel; []: the usual ones. With "
+       "normalise=global, of the features, one or one per bin; []: as measured"},
       {"data.std", FIELD(data.std), above(0), "likewise, their standard deviation"},
       {"data.cache", FIELD(data.cache), up_to(kMostMiB),
        "imagefolder, speech: MiB of decoded pictures, or of features, to keep"},
@@ -161,8 +162,9 @@ std::vector<Key> speech_keys() {
        "speech: log-mel features of a frame"},
       {"data.preemphasis", FIELD(data.set.speech.preemphasis), share_below_one(),
        "speech: share of the sample before that is taken off"},
-      {"data.normalise", FIELD(data.set.speech.normalise), one_of({"utterance", "none"}),
-       "speech: features to mean 0 and deviation 1 over each utterance"},
+      {"data.normalise", FIELD(data.set.speech.normalise), one_of({"utterance", "global", "none"}),
+       "speech: features to mean 0 and deviation 1 over each utterance, or by data.mean and "
+       "data.std"},
       {"data.most_seconds", FIELD(data.set.speech.most_seconds), above(0),
        "speech: longer recordings are left out"},
       {"data.speeds", FIELD(data.set.speech.speeds), above(0),

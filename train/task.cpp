@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "data/wrappers.h"
 #include "engine/ops.h"
@@ -75,6 +76,42 @@ std::vector<std::string> LeftOut::news() {
     told_ = all.size();
   }
   return lines;
+}
+
+void measure_features(Config& config) {
+  if (config.data.set.speech.normalise != "global" || !config.data.mean.empty()) return;
+  check(config.data.std.empty(), "data.std: given without data.mean");
+  constexpr int64_t kUtterances = 500;
+  Config raw = config;
+  raw.data.set.speech.normalise = "none";
+  raw.data.augment = "none";
+  raw.data.set.dragger_fraction = 0;
+  raw.data.cache = 0;
+  const auto utterances = limit_to(open_stored(raw, Split::train), kUtterances);
+  check(utterances->transcribed(), "data.normalise: \"global\" is of speech, which {} is not",
+        config.data.set.name);
+  double frames = 0;
+  std::vector<double> sums, squares;
+  for (int64_t i = 0; i < utterances->size(); ++i) {
+    const Tensor features = utterances->get(i, 0).input;  // [T, bins]
+    const int64_t bins = features.dim(1);
+    sums.resize(static_cast<size_t>(bins));
+    squares.resize(static_cast<size_t>(bins));
+    frames += static_cast<double>(features.dim(0));
+    for (int64_t k = 0; k < features.numel(); ++k) {
+      const double value = features.data<float>()[k];
+      sums[static_cast<size_t>(k % bins)] += value;
+      squares[static_cast<size_t>(k % bins)] += value * value;
+    }
+  }
+  constexpr double kLeast = 1e-4;  // of a bin in which nothing is heard; and what is kept of each
+  const auto rounded = [](double value) { return std::round(value / kLeast) * kLeast; };
+  for (size_t k = 0; k < sums.size(); ++k) {
+    const double average = sums[k] / frames;
+    config.data.mean.push_back(rounded(average));
+    config.data.std.push_back(
+        std::max(kLeast, rounded(std::sqrt(squares[k] / frames - average * average))));
+  }
 }
 
 void resolve(Config& config, const Dataset& dataset) {

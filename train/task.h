@@ -46,6 +46,10 @@ class LeftOut {
   bool noticed_ = false;
 };
 
+/// With data.normalise = "global" of speech: data.mean and data.std of each bin over 500 training
+/// utterances, as they were recorded, where the configuration does not say them.
+void measure_features(Config& config);
+
 /// Replaces what the configuration leaves to the data (of pictures: model.image, data.image,
 /// data.mean, data.std) by what they are. Error where the model is not one for these data.
 void resolve(Config& config, const Dataset& dataset);

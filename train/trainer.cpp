@@ -39,6 +39,7 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
   check_config(config_);
   use_threads(config_);
   device_ = compute_device(config_);
+  measure_features(config_);
   train_ = open_data(config_, Split::train, true);
   test_ = open_data(config_, Split::test, false);
   left_out_ = {LeftOut(train_), LeftOut(test_)};

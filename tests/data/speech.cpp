@@ -52,6 +52,28 @@ TEST(Speech, ExamplesAreFeaturesAndLetters) {
   EXPECT_EQ(test.get(1, 0).target, (std::vector<int64_t>{2, 3, 4}));
 }
 
+TEST(Speech, GlobalNormalisation) {
+  Corpus corpus;
+  fill(corpus);
+  std::vector<double> means, deviations;
+  for (int k = 0; k < 40; ++k) {
+    means.push_back(0.25 * k - 7);
+    deviations.push_back(1 + 0.5 * k);
+  }
+  const auto features = [&](const SpeechOptions& options) {
+    return corpus.open(Split::train, options).get(3, 0).input.to_vector<float>();
+  };
+  const std::vector<float> raw = features({.bins = 40, .normalise = "none"});
+  const std::vector<float> each =
+      features({.bins = 40, .normalise = "global", .mean = means, .std = deviations});
+  const std::vector<float> all =
+      features({.bins = 40, .normalise = "global", .mean = {-3}, .std = {2}});
+  for (size_t i = 0; i < raw.size(); ++i) {
+    EXPECT_FLOAT_EQ(each[i], (raw[i] - means[i % 40]) / deviations[i % 40]);
+    EXPECT_FLOAT_EQ(all[i], (raw[i] + 3) / 2);
+  }
+}
+
 /// Each is left out with a reason, whether all is decoded at once or not.
 TEST(Speech, WhatCannotBeUsedIsLeftOutAndNamed) {
   Corpus corpus;
@@ -197,7 +219,10 @@ TEST(Speech, Errors) {
   refused({.bins = 0}, {"bins", "0"});
   refused({.bins = 500}, {"500 bins"});
   refused({.preemphasis = 2}, {"preemphasis", "2"});
-  refused({.normalise = "global"}, {"normalise", "utterance or none", "global"});
+  refused({.normalise = "channel"}, {"normalise", "utterance, global or none", "channel"});
+  refused({.normalise = "global"}, {"data.mean", "each of 80 bins", "got 0"});
+  refused({.normalise = "global", .mean = {1}, .std = {1, 2}}, {"data.std", "got 2"});
+  refused({.normalise = "global", .mean = {1}, .std = {0}}, {"data.std", "positive"});
   refused({.tokens = "words"}, {"tokens", "characters or pieces", "words"});
   refused({.most_seconds = 0}, {"most_seconds"});
   refused({.speeds = {}}, {"speeds"});

@@ -166,6 +166,12 @@ TEST(SpeechChanges, FeaturesAreKeptInAFolder) {
   expect_same(with([](auto& o) { o.bins = 21; }), Split::train, 12);
   expect_same(with([](auto& o) { o.preemphasis = 0.5; }), Split::train, 12);
   expect_same(with([](auto& o) { o.normalise = "none"; }), Split::train, 12);
+  const auto global = [](double mean, double std) {
+    return [=](auto& o) { o.normalise = "global", o.mean = {mean}, o.std = {std}; };
+  };
+  expect_same(with(global(1, 2)), Split::train, 12);
+  expect_same(with(global(1, 3)), Split::train, 12);
+  expect_same(with(global(2, 3)), Split::train, 12);
   expect_same(with([](auto& o) { o.noise_db = 10; }), Split::test, 3);
   expect_same(with([](auto& o) { o.noise_db = 10, o.data_seed = 1; }), Split::test, 3);
   expect_same(with([](auto& o) { o.noise_db = 10; }), Split::train, 0);

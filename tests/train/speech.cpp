@@ -4,10 +4,12 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/tones.h"
 #include "engine/safetensors.h"
 #include "tests/data/sound.h"
 #include "tests/temporary_folder.h"
 #include "tests/train/program.h"
+#include "train/config_keys.h"
 #include "train/run_folder.h"
 
 // What `minnow` does with speech: training, evaluation and transcripts from the command line.
@@ -118,6 +120,32 @@ TEST_F(SpeechRun, BatchesOfFramesGoOnWhereTheyStopped) {
   for (const auto& [name, tensor] : expected.tensors) {
     EXPECT_EQ(tensor.to_vector<float>(), got.find(name)->to_vector<float>()) << name;
   }
+}
+
+/// The figures of the training utterances are measured once and go with the run and its weights.
+TEST_F(SpeechRun, GlobalNormalisationIsThatOfTheRun) {
+  train({"run.dir=r", "run.save=w", "data.normalise=global", "data.bins=20", "data.draggers=0.5"});
+  Config config;
+  apply_toml(config, read_text_file(folder / "r/config.toml"), "config.toml");
+  ASSERT_EQ(config.data.mean.size(), 20u);
+  SpeechOptions options = config.dataset().speech;
+  options.augment = false;
+  const Tones sounds(Split::train, 48, options);
+  double sum = 0, square = 0, count = 0;
+  for (int64_t i = 0; i < sounds.size(); ++i) {
+    const Tensor features = sounds.get(i, 0).input;
+    for (int64_t t = 0; t < features.dim(0); ++t) {
+      const double value = features.data<float>()[20 * t + 7];
+      sum += value;
+      square += value * value;
+      ++count;
+    }
+  }
+  EXPECT_NEAR(sum / count, 0, 1e-3);  // they are kept to 1e-4
+  EXPECT_NEAR(square / count, 1, 1e-3);
+  const Ended eval = run({"eval", "w", "--json"});
+  ASSERT_EQ(eval.status, 0) << eval.err;
+  EXPECT_EQ(Json::parse(eval.out)["loss"], records(folder / "r").back()["loss"]);
 }
 
 TEST_F(SpeechRun, BatchNormOfEachMicroBatch) {
@@ -273,6 +301,8 @@ TEST_F(SpeechRun, WhatDoesNotFit) {
           "train.batch_frames: the pictures of shapes are all of one size");
   refused({"model.conv_norm=batch", "train.wave=2", "clip.rule=min", "clip.micro_batch=4"},
           "train.wave: 2 examples, but BatchNorm needs the 4 of clip.micro_batch");
+  refused({"data.normalise=global", "data.std=[1.0]"}, "data.std: given without data.mean");
+  refused({"data.normalise=global", "data.mean=[1.0]"}, "data.std: data.normalise=global needs");
   refused({"train.mixup=0.5"}, "train.mixup: blends pictures");
   refused({"train.label_smoothing=0.1"}, "train.label_smoothing");
   train({"run.dir=r"});

@@ -102,6 +102,7 @@ Chosen choose(const Dataset& data, Wanted benign, Wanted draggers, uint64_t seed
 Subject::Subject(Config config) : config_(std::move(config)) {
   use_threads(config_);
   device_ = compute_device(config_);
+  measure_features(config_);
   data_ = open_data(config_, Split::train, true);
   resolve(config_, *data_);
   if (config_.clip.tau == 0) config_.clip.tau = measured_tau(device_);
