@@ -11,6 +11,7 @@
 #include "tests/device.h"
 #include "tests/golden.h"
 #include "tests/paths.h"
+#include "tests/quick.h"
 
 /// Whole models against PyTorch: logits, losses, micro-batch norms and clipped updates, by every
 /// strategy.
@@ -221,8 +222,8 @@ TEST_P(GoldenModels, LogitsAndLosses) {
 TEST_P(GoldenModels, MicroBatchNormsAndClippedUpdates) {
   const ClipRule rule{.rule = Rule::min};
   for (const DType dtype : {DType::float32, DType::float64}) {
-    for (const char* strategy : {"automatic", "instantiate", "norm_only", "loop"}) {
-      for (const int64_t wave : {0, 1, 3}) {
+    for (const std::string& strategy : golden_strategies()) {
+      for (const int64_t wave : golden_waves()) {
         for (const int64_t b : GetParam().micro_batches) {
           if (GetParam().batchnorm && wave > 0 && wave < b) continue;
           SCOPED_TRACE(fmt::format("{}, {}, wave {}, b = {}", to_string(dtype), strategy, wave, b));

@@ -35,6 +35,10 @@ constexpr Strategy strategies[] = {Strategy::automatic, Strategy::instantiate, S
 class GroupedPadding : public testing::TestWithParam<std::string> {
  protected:
   static Problem problem(DType dtype) { return speech_problem(dtype, {.conv_norm = GetParam()}); }
+  /// BatchNorm takes off again what the bias before it adds: that has no gradient but roundings.
+  static bool is_rounding(const Parameter& parameter) {
+    return GetParam() == "batch" && parameter.name.ends_with("sequential.2.bias");
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(Norms, GroupedPadding, testing::Values("layer", "group", "batch"),
@@ -73,6 +77,7 @@ TEST_P(GroupedPadding, MoreOfItChangesNothing) {
                       1e-13 * expected.groups.norms[j]);
         }
         for (size_t l = 0; l < expected.update.size(); ++l) {
+          if (is_rounding(*tight.parameters()[l])) continue;
           EXPECT_LE(relative_difference(got.update[l], expected.update[l]), 1e-13)
               << tight.parameters()[l]->name << " in " << frames << " frames";
         }
