@@ -24,14 +24,16 @@ DraggerKind dragger_kind_from(std::string_view name);
 /// The examples that duplicates are copies of; fewer where the data set has fewer.
 inline constexpr int64_t kOriginals = 10;
 
-/// Turns a share of the examples into marked draggers, chosen and made by (seed, id) alone: all
-/// others stay as they are, and those chosen for a share are also chosen for every larger one.
+/// Turns a share of the examples into marked draggers, chosen by (seed, id) alone: all others stay
+/// as they are, and those chosen for a share are also chosen for every larger one. What they become
+/// depends on (seed, id), too, and of duplicates and wrong transcripts on the other examples.
 ///
 /// A wrong transcript is that of another example, or random letters where none is found that is
 /// another one and short enough; a fourfold subsampling of 0.8 times the example's length leaves it
 /// the frames that CTC needs. Noise is uniform in pictures; in features normal, with their own mean
-/// and standard deviation. An input of another data set is cut or repeated along each axis to the
-/// size of the one that it replaces.
+/// and standard deviation. Copies of a picture are augmented each in its own way, those of a
+/// recording, which is augmented before, all as their original is. An input of another data set is
+/// cut or repeated along each axis to the size of the one that it replaces.
 class Draggers : public Wrapper {
  public:
   /// `fraction` in [0, 1]; `kind` not speed. The inputs must be uint8 or float32 where noise is

@@ -25,6 +25,9 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
   check(options_.frames == 0 || (options_.shuffle && options_.repeats == 1 && dataset_->ragged()),
         "loader: batches of frames need sequences in a shuffled order without repeats");
   check(options_.prefetch > 0, "loader: prefetch must be positive; got {}", options_.prefetch);
+  if (dataset_->ragged() && (options_.by_length || options_.frames > 0)) {
+    for (int64_t i = 0; i < dataset_->size(); ++i) lengths_.push_back(dataset_->length(i));
+  }
   batches_ = std::ssize(pass_of(0).bounds) - 1;
   check(batches() > 0, "loader: {} examples fill no batch of {}, and drop_last leaves out the rest",
         examples(), options_.batch);
@@ -48,6 +51,13 @@ void Loader::stop() {
   }
   wanted_.notify_all();
   for (std::thread& worker : workers_) worker.join();
+}
+
+int64_t Loader::batches_of_at_most(int64_t examples) const {
+  const std::vector<int64_t> bounds = pass_of(0).bounds;
+  int64_t count = 0;
+  for (size_t k = 1; k < bounds.size(); ++k) count += bounds[k] - bounds[k - 1] <= examples;
+  return count;
 }
 
 Loader::Pass Loader::pass_of(int64_t epoch) const {
@@ -113,8 +123,9 @@ std::vector<int64_t> Loader::arranged_by_length(std::vector<int64_t> order, int6
 }
 
 void Loader::sort_by_length(std::span<int64_t> examples) const {
-  std::stable_sort(examples.begin(), examples.end(),
-                   [&](int64_t a, int64_t b) { return dataset_->length(a) < dataset_->length(b); });
+  std::stable_sort(examples.begin(), examples.end(), [&](int64_t a, int64_t b) {
+    return lengths_[static_cast<size_t>(a)] < lengths_[static_cast<size_t>(b)];
+  });
 }
 
 std::vector<int64_t> Loader::cuts(const std::vector<int64_t>& sorted) const {
@@ -122,7 +133,7 @@ std::vector<int64_t> Loader::cuts(const std::vector<int64_t>& sorted) const {
   for (int64_t i = 1; i < std::ssize(sorted); ++i) {
     const int64_t count = i + 1 - ends.back();  // with example i, which is the longest of them
     if (count > options_.batch ||
-        count * dataset_->length(sorted[static_cast<size_t>(i)]) > options_.frames) {
+        count * lengths_[static_cast<size_t>(sorted[static_cast<size_t>(i)])] > options_.frames) {
       ends.push_back(i);
     }
   }

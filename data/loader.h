@@ -33,10 +33,10 @@ struct LoaderOptions {
   /// epoch are then shuffled. Needs `shuffle`, and no repeats.
   bool by_length = false;
   /// Batches of as many examples, `batch` at most, as have so many frames together once they are
-  /// padded (Dataset::length; a longer example is a batch of its own); 0: batches of `batch`. The
-  /// examples are sorted by length and cut in the same places in every epoch, the shuffle decides
-  /// between those of one length and on the order of the batches. Needs `shuffle`, a ragged data
-  /// set, and no repeats; no batch is dropped.
+  /// padded (by Dataset::length, that of recordings at their own speed; a longer example is a batch
+  /// of its own); 0: batches of `batch`. The examples are sorted by length and cut in the same
+  /// places in every epoch, the shuffle decides between those of one length and on the order of the
+  /// batches. Needs `shuffle`, a ragged data set, and no repeats; no batch is dropped.
   int64_t frames = 0;
   /// What else is done to a batch, by whoever prepares it; called from several threads at once.
   std::function<void(Batch&, int64_t epoch)> finish = {};
@@ -63,6 +63,8 @@ class Loader {
   /// Number of batches in an epoch.
   int64_t batches() const { return batches_; }
   const Dataset& dataset() const { return *dataset_; }
+  /// How many batches of an epoch have no more examples than that.
+  int64_t batches_of_at_most(int64_t examples) const;
   /// Begins epoch `epoch` at batch `first_batch` of [0, batches()]; what was left of another epoch
   /// is dropped.
   void start_epoch(int64_t epoch, int64_t first_batch = 0);
@@ -96,7 +98,8 @@ class Loader {
 
   std::shared_ptr<const Dataset> dataset_;
   LoaderOptions options_;
-  int64_t batches_ = 0;  // of an epoch
+  int64_t batches_ = 0;           // of an epoch
+  std::vector<int64_t> lengths_;  // of the examples, where they are sorted by them
 
   std::mutex mutex_;
   std::condition_variable wanted_;  // a worker may take a batch, or must stop

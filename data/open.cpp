@@ -56,7 +56,14 @@ std::shared_ptr<const Dataset> foreign_to(const Dataset& dataset, const DatasetC
         "data.dragger_kind: \"other\" has pictures and sounds to offer, which {} has not",
         config.name);
   if (dataset.transcribed()) {
-    return std::make_shared<Tones>(Split::train, kCount, speech_options(config));
+    constexpr int64_t kLeastRate = 8000;  // of the tones
+    check(config.speech.rate >= kLeastRate,
+          "data.dragger_kind: \"other\" has sounds for data.rate of {} and more; got {}",
+          kLeastRate, config.speech.rate);
+    SpeechOptions options = speech_options(config);
+    options.tokens = "characters";
+    options.augment = false;
+    return std::make_shared<Tones>(Split::train, kCount, options);
   }
   constexpr int64_t kSmallest = 8;  // of the shapes
   const Shape picture = dataset.get(0, 0).input.shape();
@@ -108,23 +115,31 @@ const std::vector<std::string>& dataset_names() {
   return names;
 }
 
-std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& config, Split split) {
+std::shared_ptr<const Dataset> open_unplanted(const DatasetConfig& config, Split split) {
   check(config.limit >= 0, "data: limit must not be negative; got {}", config.limit);
-  const DraggerKind kind = dragger_kind_from(config.dragger_kind);
   for (const Entry& entry : entries()) {
     if (entry.name != config.name) continue;
     std::shared_ptr<const Dataset> dataset = entry.open(config, split);
-    if (config.limit > 0) dataset = limit_to(std::move(dataset), config.limit);
-    const bool planted = kind == DraggerKind::speed && entry.open == open_recordings;  // by Speech
-    if (split == Split::train && config.dragger_fraction != 0 && !planted) {
-      const auto foreign = kind == DraggerKind::other ? foreign_to(*dataset, config) : nullptr;
-      dataset = std::make_shared<Draggers>(std::move(dataset), config.dragger_fraction, kind,
-                                           config.seed, foreign);
-    }
-    return dataset;
+    return config.limit > 0 ? limit_to(std::move(dataset), config.limit) : dataset;
   }
   throw Error(fmt::format("data: no data set is called {}; there are {}", config.name,
                           fmt::join(dataset_names(), ", ")));
+}
+
+std::shared_ptr<const Dataset> plant_draggers(std::shared_ptr<const Dataset> train,
+                                              const DatasetConfig& config) {
+  const DraggerKind kind = dragger_kind_from(config.dragger_kind);
+  const bool recorded = train->transcribed() && config.name != "tones";
+  if (config.dragger_fraction == 0 || (kind == DraggerKind::speed && recorded)) return train;
+  const auto foreign = kind == DraggerKind::other ? foreign_to(*train, config) : nullptr;
+  return std::make_shared<Draggers>(std::move(train), config.dragger_fraction, kind, config.seed,
+                                    foreign);
+}
+
+std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& config, Split split) {
+  dragger_kind_from(config.dragger_kind);  // a wrong name is an error at once
+  std::shared_ptr<const Dataset> dataset = open_unplanted(config, split);
+  return split == Split::train ? plant_draggers(std::move(dataset), config) : dataset;
 }
 
 Normalisation default_normalisation(const std::string& name) {

@@ -34,10 +34,16 @@ struct DatasetConfig {
 /// The data sets that open_dataset knows.
 const std::vector<std::string>& dataset_names();
 
-/// Opens a split, as uint8 pictures or as features of speech. Draggers are planted in the train
-/// split only. Throws Error for an unknown name, a size or a kind of draggers that the data set
+/// Opens a split, as uint8 pictures or as features of speech, and plants the draggers in the train
+/// split. Throws Error for an unknown name, a size or a kind of draggers that the data set
 /// cannot give, or bad files.
 std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& config, Split split);
+
+/// The two steps of it, for those who hold out examples in between. The draggers of kind "speed"
+/// are there after the first.
+std::shared_ptr<const Dataset> open_unplanted(const DatasetConfig& config, Split split);
+std::shared_ptr<const Dataset> plant_draggers(std::shared_ptr<const Dataset> train,
+                                              const DatasetConfig& config);
 
 /// Mean and standard deviation of the pictures, in 0..1: one number, or one per channel.
 struct Normalisation {

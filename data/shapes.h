@@ -23,6 +23,7 @@ class Shapes : public Dataset {
 
   int64_t size() const override { return options_.count; }
   Example get(int64_t i, int64_t epoch) const override;
+  int64_t id(int64_t i) const override { return first_id_ + i; }
   const std::vector<std::string>& classes() const override;
 
  private:

@@ -8,8 +8,8 @@
 namespace minnow {
 
 /// Sizes of x [B, C, rest]: `inner` is the number of elements of `rest`. Of a sequence [B, C, T]
-/// only the first lengths[b] ones of example b count: what follows them is not read, and is 0 in
-/// what the kernels write. lengths, where the kernel runs, may be null (T).
+/// only the first lengths[b] ones of example b count: what follows them does not, and is 0 in what
+/// the kernels write. lengths, where the kernel runs, may be null (T).
 struct BatchNormShape {
   int64_t batch = 0, channels = 0, inner = 0;
   const int64_t* lengths = nullptr;

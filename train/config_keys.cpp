@@ -189,7 +189,8 @@ std::vector<Key> training_keys() {
       {"train.steps", FIELD(train.steps), at_least(0), "optimizer steps, in place of train.epochs"},
       {"train.batch", FIELD(train.batch), at_least(1), "examples per step"},
       {"train.batch_frames", FIELD(train.batch_frames), at_least(0),
-       "of sequences: frames per step, padding included, of train.batch examples at most; 0: any"},
+       "of sequences: frames per step, padding included (of recordings before data.speeds changes "
+       "them), of train.batch examples at most; 0: any"},
       {"train.wave", FIELD(train.wave), at_least(0),
        "examples that pass the model at a time; 0: what fits clip.memory_budget"},
       {"train.label_smoothing", FIELD(train.label_smoothing), share(),

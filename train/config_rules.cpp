@@ -12,15 +12,16 @@ void check_batchnorm(const Config& config) {
   if (!nn::has_batch_statistics(config.model)) return;
   const bool groups = config.uses_groups();
   const bool clips = config.clip.rule != "none";
+  const std::string_view other =
+      config.model.name == "conformer" ? "model.conv_norm=layer" : "model.norm=group";
   check(!clips || config.model.batchnorm != "refuse",
         "model.batchnorm: \"refuse\", and clip.rule = \"{}\" takes gradients of micro-batches, "
-        "which the statistics of {} depend on; say \"micro_batch\" or \"frozen\", or "
-        "model.norm=group",
-        config.clip.rule, config.model.name);
+        "which the statistics of {} depend on; say \"micro_batch\" or \"frozen\", or {}",
+        config.clip.rule, config.model.name, other);
   check(clips || !groups || config.clip.micro_batch == config.train.batch,
         "log.norms: looks at micro-batches of {}, from which BatchNorm would take its statistics; "
-        "say clip.micro_batch={}, model.batchnorm=frozen or model.norm=group",
-        config.clip.micro_batch, config.train.batch);
+        "say clip.micro_batch={}, model.batchnorm=frozen or {}",
+        config.clip.micro_batch, config.train.batch, other);
   const int64_t whole = groups ? config.clip.micro_batch : config.train.batch;
   check(config.train.wave == 0 || config.train.wave >= whole,
         "train.wave: {} examples, but BatchNorm needs the {} of {} in one piece", config.train.wave,

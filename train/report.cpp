@@ -58,6 +58,11 @@ std::string ineligible_plot(const Config& config, const History& history) {
   const bool any =
       std::any_of(counts.begin(), counts.end(), [](const Point& point) { return point.y > 0; });
   if (!any) return {};
+  if (config.train.batch_frames > 0) {  // steps of which each has its own number of micro-batches
+    return draw({.title = "Ineligible micro-batches",
+                 .unit = "a step",
+                 .curves = {{"zero or not finite", counts}}});
+  }
   const auto K = static_cast<double>(groups_of(config));
   return draw({.title = "Ineligible micro-batches",
                .unit = "% of a step's",
@@ -94,15 +99,18 @@ std::string fact(const std::string& name, const std::string& value) {
 
 std::string facts(const Config& config, const History& history) {
   const auto& [data, clip] = std::tie(config.data.set, config.clip);
+  const std::string batch = config.train.batch_frames > 0
+                                ? fmt::format("{} frames, {} examples at most",
+                                              config.train.batch_frames, config.train.batch)
+                                : std::to_string(config.train.batch);
   std::string html = "<table class=\"facts\">\n";
   html += fact("Model", config.model.name);
   html += fact("Data", data.path.empty() ? data.name : data.name + ", " + data.path);
-  html +=
-      fact("Clipping", clip.rule == "none" ? "none"
-                                           : fmt::format("{}, micro-batches of {} in {}", clip.rule,
-                                                         clip.micro_batch, config.train.batch));
+  html += fact("Clipping", clip.rule == "none" ? "none"
+                                               : fmt::format("{}, micro-batches of {} in {}",
+                                                             clip.rule, clip.micro_batch, batch));
   html += fact("Optimizer", fmt::format("{}, learning rate {}, batch {}", config.optim.name,
-                                        config.optim.lr, config.train.batch));
+                                        config.optim.lr, batch));
   if (const Points& losses = points_of(history.steps, "loss"); !losses.empty())
     html += fact("Last recorded step",
                  fmt::format("{}, loss {:.4f}", losses.back().x, losses.back().y));

@@ -28,7 +28,9 @@ std::shared_ptr<const Dataset> open_stored(const Config& config, Split split) {
   const double share = config.data.validation;
   DatasetConfig set = config.dataset();
   if (share == 0) return open_dataset(set, split);
-  if (split == Split::train) return without_held_out(open_dataset(set, split), share);
+  if (split == Split::train) {
+    return plant_draggers(without_held_out(open_unplanted(set, split), share), set);
+  }
   set.dragger_fraction = 0;
   set.speech.augment = false;
   set.speech.strict = true;
@@ -86,6 +88,7 @@ void measure_features(Config& config) {
   raw.data.set.speech.normalise = "none";
   raw.data.augment = "none";
   raw.data.set.dragger_fraction = 0;
+  raw.data.set.speech.cache_dir.clear();
   raw.data.cache = 0;
   const auto utterances = limit_to(open_stored(raw, Split::train), kUtterances);
   check(utterances->transcribed(), "data.normalise: \"global\" is of speech, which {} is not",
@@ -104,13 +107,13 @@ void measure_features(Config& config) {
       squares[static_cast<size_t>(k % bins)] += value * value;
     }
   }
-  constexpr double kLeast = 1e-4;  // of a bin in which nothing is heard; and what is kept of each
-  const auto rounded = [](double value) { return std::round(value / kLeast) * kLeast; };
+  constexpr double kLeast = 0.01;  // where less, nothing is heard: such a bin is left as it is
+  const auto rounded = [](double value) { return std::round(value * 1e4) / 1e4; };
   for (size_t k = 0; k < sums.size(); ++k) {
     const double average = sums[k] / frames;
     config.data.mean.push_back(rounded(average));
-    config.data.std.push_back(
-        std::max(kLeast, rounded(std::sqrt(squares[k] / frames - average * average))));
+    const double deviation = std::sqrt(std::max(0.0, squares[k] / frames - average * average));
+    config.data.std.push_back(deviation < kLeast ? 1 : rounded(deviation));
   }
 }
 
@@ -130,6 +133,10 @@ void resolve(Config& config, const Dataset& dataset) {
   check(!dataset.ragged() || !config.mixes(), "{}: blends pictures, and {} has {}",
         config.train.mixup > 0 ? "train.mixup" : "train.cutmix", config.data.set.name,
         kind_of_examples(dataset));
+  check(!dataset.transcribed() || config.data.set.speech.normalise == "global" ||
+            (config.data.mean.empty() && config.data.std.empty()),
+        "data.mean, data.std: of speech only with data.normalise=global; got \"{}\"",
+        config.data.set.speech.normalise);
   check(!dataset.transcribed() || config.train.label_smoothing == 0,
         "train.label_smoothing: is one of classes, and {} has transcripts", config.data.set.name);
   if (dataset.ragged()) return;

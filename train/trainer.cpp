@@ -71,9 +71,21 @@ Trainer::Trainer(Config config, const std::optional<Checkpoint>& from)
                                          config_.data.repeats == 1,
                             .frames = config_.train.batch_frames,
                             .finish = batch_finisher(config_, std::ssize(train_->classes()))});
+  note_lone_micro_batches(*loader);
   feeder_ = std::make_unique<Feeder>(std::move(loader), device_);
   const auto& train = config_.train;
   total_steps_ = train.steps > 0 ? train.steps : train.epochs * feeder_->batches();
+}
+
+void Trainer::note_lone_micro_batches(const Loader& loader) {
+  const auto& [rule, size] = std::tie(config_.clip.rule, config_.clip.micro_batch);
+  if (config_.train.batch_frames == 0 || rule == "none" || size >= config_.train.batch) return;
+  const int64_t count = loader.batches_of_at_most(size);
+  if (count == 0) return;
+  notice_ = fmt::format(
+      "{} of {} batches of train.batch_frames = {} hold a single micro-batch of {}, which has no "
+      "other to be compared with",
+      count, loader.batches(), config_.train.batch_frames, size);
 }
 
 void Trainer::load_start(const std::optional<Checkpoint>& from) {
@@ -122,6 +134,7 @@ std::string Trainer::summary() const {
 }
 
 void Trainer::warn_about_data() {
+  if (!notice_.empty()) progress_->line(std::exchange(notice_, {}));
   for (LeftOut& left_out : left_out_) {
     for (const std::string& line : left_out.news()) progress_->line(line);
   }

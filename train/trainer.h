@@ -57,6 +57,7 @@ class Trainer {
 
  private:
   void load_start(const std::optional<Checkpoint>& from);
+  void note_lone_micro_batches(const Loader& loader);
   void begin_average();
   void warn_about_data();
   void train_step();
@@ -93,6 +94,7 @@ class Trainer {
   ClipState clip_state_;
   std::shared_ptr<const Dataset> train_, test_;
   std::vector<LeftOut> left_out_;
+  std::string notice_;  // to be shown once
   std::unique_ptr<nn::Model> model_;
   Parameters parameters_;
   DataNotes notes_;

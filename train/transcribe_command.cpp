@@ -17,6 +17,7 @@ TrainedModel load_recogniser(const std::string& weights) {
   TrainedModel trained = load_trained_model(weights);
   check(trained.config.model.name == "conformer", "{}: its model, a {}, does not transcribe; {}",
         weights, trained.config.model.name, usual_command(trained.config));
+  check_options(trained.config.dataset().speech);
   return trained;
 }
 

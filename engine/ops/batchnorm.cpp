@@ -39,6 +39,7 @@ std::shared_ptr<const Grouping> coupled_groups(const Tape& tape, const BatchNorm
   if (!groups) groups = std::make_shared<const Grouping>(Grouping::runs(shape.batch, shape.batch));
   check(groups->examples() == shape.batch, "batchnorm: the micro-batches hold {} examples; got {}",
         groups->examples(), shape.batch);
+  if (shape.lengths != nullptr) return groups;  // one value of a channel becomes its bias
   for (int64_t j = 0; j < groups->groups(); ++j) {
     check(groups->size(j) == 0 || groups->size(j) * shape.inner > 1,
           "batchnorm: a variance needs two values of a channel; a micro-batch of one example has "

@@ -167,6 +167,9 @@ TEST(BatchesOfFrames, HoldAsManyAsFit) {
       EXPECT_TRUE((longest + size) * (size + 1) > 40 || size == 7 || longest == 1003);
     }
   }
+  const auto is_single = [](const auto& batch) { return batch.size() == 1; };
+  EXPECT_EQ(loader.batches_of_at_most(1), std::count_if(first.begin(), first.end(), is_single));
+  EXPECT_EQ(loader.batches_of_at_most(7), loader.batches());
   Loader resumed(set, options);
   EXPECT_EQ(ids_of(resumed, 1, 5), std::vector(second.begin() + 5, second.end()));
 }

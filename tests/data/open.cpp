@@ -95,6 +95,13 @@ TEST(OpenDataset, Recordings) {
     EXPECT_EQ(train.input.dim(0) < 98, kind == std::string("speed"));
     EXPECT_FALSE(open_dataset(config, Split::test)->get(0, 0).marked);
   }
+  config.dragger_kind = "other";
+  config.speech.tokens = "pieces";
+  config.reviews.vocabulary = 5;
+  EXPECT_TRUE(open_dataset(config, Split::train)->get(0, 0).marked);
+  config.speech.rate = 4000;
+  expect_error([&] { open_dataset(config, Split::train); }, {"data.dragger_kind", "8000", "4000"});
+  config.speech = {};
   config.name = "an4";
   expect_error([&] { open_dataset(config, Split::train); }, {"an4_train.fileids"});
   config.name = "librispeech";

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "engine/grouped_backward.h"
 #include "tests/op_case.h"
@@ -130,6 +131,70 @@ TEST(BatchNorm, MicroBatchesThatAreNotFiniteLeaveThemAlone) {
   Layer layer;
   step(layer, x, grouping, {.tau = 3});
   expect_near(layer.statistics(), expected(grouping, x));
+}
+
+/// Sequences: what lies beyond an example's length counts for nothing, a group without two values
+/// of a channel moves nothing, and each of the others weighs by its examples.
+TEST(BatchNorm, RunningStatisticsOfRaggedMicroBatches) {
+  const std::vector<int64_t> lengths = {3, 4, 0, 0, 1, 0, 2};
+  const int64_t sizes[] = {2, 2, 2, 1};  // 7, 0, 1 and 2 values of a channel
+  const Tensor x = pictures();
+  for (size_t e = 0; e < lengths.size(); ++e) {
+    for (int64_t i = 0; i < channels * inner; ++i) {
+      if (i % inner < lengths[e]) continue;
+      set_element(x, static_cast<int64_t>(e) * channels * inner + i,
+                  std::numeric_limits<double>::quiet_NaN());
+    }
+  }
+  Layer layer;
+  const LossFn loss = [&](Tape& tape, int64_t begin, int64_t end) {
+    tape.set_random({.seed = 1, .step = 0, .example_ids = {}, .training = true});
+    const Tensor ends = on_device(Tensor::from(lengths, {examples})).slice(begin, end);
+    const Var y = batchnorm(tape.input(x.slice(begin, end)), layer.weight, layer.bias, layer.mean,
+                            layer.var, {.momentum = momentum, .lengths = ends});
+    return weighted_losses(y, on_device(random_normal({end - begin, channels, inner}, 9)));
+  };
+  ClipState state;
+  clipped_gradient(layer.parameters(), Grouping::sizes(sizes), loss,
+                   {.rule = Rule::min, .on_nonfinite = OnNonfinite::drop}, state, {});
+  std::vector<double> running(channels, 0.5);
+  running.resize(2 * channels, 2);
+  const Tensor values = on_cpu(x);
+  int64_t first = 0;
+  for (const int64_t size : sizes) {
+    for (int64_t c = 0; c < channels; ++c) {
+      std::vector<double> live;
+      for (int64_t e = first; e < first + size; ++e) {
+        const double* plane = values.data<double>() + (e * channels + c) * inner;
+        live.insert(live.end(), plane, plane + lengths[static_cast<size_t>(e)]);
+      }
+      if (live.size() < 2) continue;
+      const auto count = static_cast<double>(live.size());
+      const double mean = std::accumulate(live.begin(), live.end(), 0.0) / count;
+      double squares = 0;
+      for (const double v : live) squares += (v - mean) * (v - mean);
+      const double keep = std::pow(1 - momentum, static_cast<double>(size) / examples);
+      running[c] = keep * running[c] + (1 - keep) * mean;
+      running[channels + c] = keep * running[channels + c] + (1 - keep) * squares / (count - 1);
+    }
+    first += size;
+  }
+  expect_near(layer.statistics(), running);
+}
+
+/// One value of a channel has no variance and becomes the bias, however long the padding is.
+TEST(BatchNorm, OneFrameBecomesTheBias) {
+  for (const int64_t frames : {1, 5}) {
+    Layer layer;
+    set_element(layer.bias.value, 1, 3.0);
+    Tape tape;
+    tape.set_random({.seed = 1, .step = 0, .example_ids = {}, .training = true});
+    const Tensor x = on_device(random_normal({1, channels, frames}, 4));
+    const Var y = batchnorm(tape.input(x), layer.weight, layer.bias, layer.mean, layer.var,
+                            {.lengths = on_device(Tensor::from(std::vector<int64_t>{1}, {1}))});
+    const auto out = on_cpu(y.value()).to_vector<double>();
+    for (int64_t i = 0; i < channels * frames; ++i) EXPECT_EQ(out[i], i == frames ? 3 : 0) << i;
+  }
 }
 
 TEST(BatchNorm, EvaluationReadsThemAndLeavesThemAlone) {

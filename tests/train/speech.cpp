@@ -112,6 +112,7 @@ TEST_F(SpeechRun, BatchesOfFramesGoOnWhereTheyStopped) {
   const Ended ended = run(tones(whole));
   ASSERT_EQ(ended.status, 0) << ended.err;
   EXPECT_HAS(ended.err, "12 steps of 500 frames, 8 at most");
+  EXPECT_HAS(ended.err, " batches of train.batch_frames = 500 hold a single micro-batch of 3");
   std::filesystem::remove(checkpoint_path(folder / "r", 12));
   std::filesystem::rename(folder / "w", folder / "whole");
   const Ended resumed = run({"train", "run.resume=r", "run.save=w"});
@@ -301,6 +302,9 @@ TEST_F(SpeechRun, WhatDoesNotFit) {
           "train.batch_frames: the pictures of shapes are all of one size");
   refused({"model.conv_norm=batch", "train.wave=2", "clip.rule=min", "clip.micro_batch=4"},
           "train.wave: 2 examples, but BatchNorm needs the 4 of clip.micro_batch");
+  refused({"data.mean=[1.0]"}, "data.mean, data.std: of speech only with data.normalise=global");
+  refused({"model.conv_norm=batch", "model.batchnorm=refuse", "clip.rule=min"},
+          "or model.conv_norm=layer");
   refused({"data.normalise=global", "data.std=[1.0]"}, "data.std: given without data.mean");
   refused({"data.normalise=global", "data.mean=[1.0]"}, "data.std: data.normalise=global needs");
   refused({"train.mixup=0.5"}, "train.mixup: blends pictures");

@@ -361,6 +361,26 @@ TEST(Task, WhatIsHeldOutIsNeitherLearntNorSpoilt) {
   }
 }
 
+/// Not in copies either.
+TEST(Task, WhatIsHeldOutIsNotDuplicated) {
+  Config config;
+  apply_overrides(
+      config, tiny({"data.validation=0.5", "data.draggers=0.9", "data.dragger_kind=duplicate"}));
+  const auto learnt = open_data(config, Split::train, false);
+  const auto held_out = open_data(config, Split::test, false);
+  std::set<std::vector<float>> pictures;
+  for (int64_t i = 0; i < held_out->size(); ++i) {
+    pictures.insert(held_out->get(i, 0).input.to_vector<float>());
+  }
+  int copies = 0;
+  for (int64_t i = 0; i < learnt->size(); ++i) {
+    const Example example = learnt->get(i, 0);
+    EXPECT_FALSE(pictures.contains(example.input.to_vector<float>()));
+    copies += example.marked;
+  }
+  EXPECT_GT(copies, 30);  // of 48, 43 on average
+}
+
 Tensor fourth_picture(const Settings& settings, Split split = Split::train) {
   Config config;
   apply_overrides(config, settings);

@@ -71,6 +71,7 @@ Source find_source(const std::vector<std::string>& arguments, int64_t points,
   RunPlan plan = plan_run(arguments);
   check(!plan.from && plan.config.run.resume.empty(),
         "run.resume: a study takes the folder of a run, which `minnow train` goes on with");
+  measure_features(plan.config);  // once, for all that read the data from here on
   if (points == 0) return {std::move(plan.config), {Moment{}}};
   look_first(Subject(plan.config));
   train(plan.config, points);
