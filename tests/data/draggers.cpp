@@ -82,9 +82,13 @@ TEST(Draggers, DuplicatesAreCopiesOfAFewOthers) {
 }
 
 TEST(Draggers, DuplicatesOfTwoAreEachOther) {
-  const Draggers set(shapes(2), 1, DraggerKind::duplicate, 0);
-  EXPECT_EQ(bytes_of(set.get(0, 0).input), bytes_of(shapes(2)->get(1, 0).input));
-  EXPECT_EQ(bytes_of(set.get(1, 0).input), bytes_of(shapes(2)->get(0, 0).input));
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    const Draggers set(shapes(2), 1, DraggerKind::duplicate, seed);
+    for (const int64_t i : {0, 1}) {
+      EXPECT_TRUE(set.get(i, 0).marked);
+      EXPECT_EQ(bytes_of(set.get(i, 0).input), bytes_of(shapes(2)->get(1 - i, 0).input));
+    }
+  }
 }
 
 /// Of pictures that are larger and smaller than what they replace.
