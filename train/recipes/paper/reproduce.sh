@@ -37,13 +37,13 @@ study() {
   touch "$out/$name.done"
 }
 
-# train NAME SETTING...: the run OUT/runs/NAME of the recipe NAME.toml.
+# train NAME RECIPE SETTING...: the run OUT/runs/NAME of RECIPE.toml.
 train() {
-  local name=$1
-  shift
+  local name=$1 recipe=$2
+  shift 2
   [ ! -e "$out/$name.done" ] || return 0
   echo "== $name: minnow train"
-  "$minnow" train "$here/$name.toml" "$@" run.dir="$out/runs/$name" run.resume=true
+  "$minnow" train "$here/$recipe.toml" "$@" run.dir="$out/runs/$name" run.resume=true
 }
 
 # has DATA STUDIES: whether the path of DATA was given.
@@ -58,8 +58,8 @@ full() { [ $quick = no ]; }
 if full; then
   theory=() an4=() points=() cosine=() c_hat=() tones=() cifar=() texts=()
   seeds=(--seeds 3)
-  an4_rates=(--lrs 1e-3,2e-3,4e-3) tones_rates=(--lrs 5e-4,1e-3,2e-3) cifar_rates=(--lrs 1e-3,2e-3,4e-3)
-  text_rates=(--lrs 5e-4,1e-3,2e-3)
+  an4_rates=(--lrs 1e-3,2e-3,4e-3) tones_rates=(--lrs 5e-4,1e-3,2e-3) cifar_rates=(--lrs 1e-3,2e-3)
+  text_rates=(--lrs 1e-3,2e-3)
 else
   theory=(T=10,100 seeds=2)
   an4=(data.limit=64 train.epochs=1)
@@ -74,19 +74,21 @@ fi
 
 study theory theory "${theory[@]}"
 if has an4 "Figure 1 and Table 3"; then
-  train figure1 data.path="${data[an4]}" "${points[@]}"
+  train figure1 figure1 data.path="${data[an4]}" "${points[@]}"
   study figure1 cosine "$out/runs/figure1" "${cosine[@]}"
-  train table3 data.path="${data[an4]}" "${points[@]}"
+  train table3 table3 data.path="${data[an4]}" "${points[@]}"
   study table3 c-hat "$out/runs/table3" --micro-batches 1,4,16 "${c_hat[@]}"
 fi
+train norms table2_tones clip.rule=min clip.micro_batch=1 log.norms=true "${tones[@]}"
+study norms norms "$out/runs/norms"
 study table2_tones sweep "$here/table2_tones.toml" --micro-batches 1,4,16 "${tones_rates[@]}" "${seeds[@]}" \
   --jobs "$jobs" "${tones[@]}"
 if has an4 "Figure 2 and Table 2"; then
-  study table2_an4 sweep "$here/table2_an4.toml" data.path="${data[an4]}" --micro-batches 1,4,16 "${an4_rates[@]}" \
+  study table2_an4 sweep "$here/table2_an4.toml" data.path="${data[an4]}" --micro-batches 1,4 "${an4_rates[@]}" \
     "${seeds[@]}" --jobs "$jobs" "${an4[@]}"
 fi
 if has cifar10 "Table 4"; then
-  study table4 sweep "$here/table4.toml" data.path="${data[cifar10]}" --micro-batches 1,8,64 "${cifar_rates[@]}" \
+  study table4 sweep "$here/table4.toml" data.path="${data[cifar10]}" --micro-batches 1,8 "${cifar_rates[@]}" \
     "${seeds[@]}" --jobs "$jobs" "${cifar[@]}"
 fi
 if has reviews "Tables 5 and 6"; then
