@@ -9,6 +9,16 @@
 #include "data/wrappers.h"
 
 namespace minnow {
+namespace {
+
+/// To the next of 1, 2, ..., 26, 27, 28, ... whose steps are 4 % from 25 on.
+int64_t rounded_up(int64_t length) {
+  int64_t edge = 1;
+  while (edge < length) edge = std::max(edge + 1, edge * 26 / 25);
+  return edge;
+}
+
+}  // namespace
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
     : dataset_(std::move(dataset)), options_(std::move(options)) {
@@ -26,7 +36,10 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
         "loader: batches of frames need sequences in a shuffled order without repeats");
   check(options_.prefetch > 0, "loader: prefetch must be positive; got {}", options_.prefetch);
   if (dataset_->ragged() && (options_.by_length || options_.frames > 0)) {
-    for (int64_t i = 0; i < dataset_->size(); ++i) lengths_.push_back(dataset_->length(i));
+    for (int64_t i = 0; i < dataset_->size(); ++i) {
+      const int64_t length = dataset_->length(i);
+      lengths_.push_back(options_.frames > 0 ? rounded_up(length) : length);
+    }
   }
   batches_ = std::ssize(pass_of(0).bounds) - 1;
   check(batches() > 0, "loader: {} examples fill no batch of {}, and drop_last leaves out the rest",

@@ -35,8 +35,9 @@ struct LoaderOptions {
   /// Batches of as many examples, `batch` at most, as have so many frames together once they are
   /// padded (by Dataset::length, that of recordings at their own speed; a longer example is a batch
   /// of its own); 0: batches of `batch`. The examples are sorted by length and cut in the same
-  /// places in every epoch, the shuffle decides between those of one length and on the order of the
-  /// batches. Needs `shuffle`, a ragged data set, and no repeats; no batch is dropped.
+  /// places in every epoch; the shuffle decides on the order of the batches, and between examples
+  /// of one length, to which lengths are rounded up by 4 % at most. Needs `shuffle`, a ragged data
+  /// set, and no repeats; no batch is dropped.
   int64_t frames = 0;
   /// What else is done to a batch, by whoever prepares it; called from several threads at once.
   std::function<void(Batch&, int64_t epoch)> finish = {};
