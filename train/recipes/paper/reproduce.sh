@@ -57,6 +57,7 @@ has() {
 full() { [ $quick = no ]; }
 if full; then
   theory=() an4=() points=() cosine=() c_hat=() tones=() cifar=() texts=()
+  spoilt_tones=(data.draggers=0.15) tones_cosine=(--reference 300)
   seeds=(--seeds 3)
   an4_rates=(--lrs 1e-3,2e-3,4e-3) tones_rates=(--lrs 5e-4,1e-3,2e-3) cifar_rates=(--lrs 1e-3,2e-3)
   text_rates=(--lrs 1e-3,2e-3)
@@ -66,6 +67,7 @@ else
   points=(data.limit=64 data.draggers=0.4 train.epochs=2 run.checkpoint_every=4)
   cosine=(--examples 10 --reference 10) c_hat=(--count 10)
   tones=(data.train_size=64 data.test_size=16 train.epochs=1)
+  spoilt_tones=(data.draggers=0.4) tones_cosine=("${cosine[@]}")
   cifar=(data.limit=256 train.epochs=1)
   texts=(train.steps=10 data.domains='["books","toys_games"]' data.vocabulary=500 data.max_tokens=32 data.per_domain='[200]')
   seeds=(--seeds 2)
@@ -79,6 +81,12 @@ if has an4 "Figure 1 and Table 3"; then
   train table3 table3 data.path="${data[an4]}" "${points[@]}"
   study table3 c-hat "$out/runs/table3" --micro-batches 1,4,16 "${c_hat[@]}"
 fi
+# Figure 1 and Table 3 on tones: other draggers, weights and order with each seed.
+for seed in 0 1 2; do
+  spoilt=("$here/table2_tones.toml" "${tones[@]}" "${spoilt_tones[@]}" "seed=$seed" "data.seed=$seed" --points 2)
+  study "figure1_tones_$seed" cosine "${spoilt[@]}" "${tones_cosine[@]}"
+  study "table3_tones_$seed" c-hat "${spoilt[@]}" clip.rule=min clip.micro_batch=4 --micro-batches 1,4,16 "${c_hat[@]}"
+done
 train norms table2_tones clip.rule=min clip.micro_batch=1 log.norms=true "${tones[@]}"
 study norms norms "$out/runs/norms"
 study table2_tones sweep "$here/table2_tones.toml" --micro-batches 1,4,16 "${tones_rates[@]}" "${seeds[@]}" \
