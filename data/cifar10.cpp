@@ -31,12 +31,15 @@ fs::path find_folder(const std::string& path) {
   return folder;
 }
 
-void read_batch_file(const fs::path& path, uint8_t* images, std::vector<int64_t>& labels) {
+}  // namespace
+
+void read_cifar10_file(const fs::path& path, int64_t records, uint8_t* images,
+                       std::vector<int64_t>& labels) {
   InputFile file("cifar10", path);
-  check(file.size() == kRecordsPerFile * kRecord,
+  check(file.size() == records * kRecord,
         "cifar10: {} must have {} bytes ({} records of {}); it has {}", file.name(),
-        kRecordsPerFile * kRecord, kRecordsPerFile, kRecord, file.size());
-  for (int64_t i = 0; i < kRecordsPerFile; ++i) {
+        records * kRecord, records, kRecord, file.size());
+  for (int64_t i = 0; i < records; ++i) {
     uint8_t label = 0;
     file.read(&label, 1);
     check(label < 10, "cifar10: {}: record {} has the label {}; labels are 0 to 9", file.name(), i,
@@ -45,8 +48,6 @@ void read_batch_file(const fs::path& path, uint8_t* images, std::vector<int64_t>
     file.read(images + i * kPixels, kPixels);
   }
 }
-
-}  // namespace
 
 std::shared_ptr<const Dataset> read_cifar10(const std::string& path, Split split) {
   const fs::path folder = find_folder(path);
@@ -60,7 +61,7 @@ std::shared_ptr<const Dataset> read_cifar10(const std::string& path, Split split
   std::vector<int64_t> labels, ids;
   uint8_t* out = images.data<uint8_t>();
   for (const std::string& name : names) {
-    read_batch_file(folder / name, out, labels);
+    read_cifar10_file(folder / name, kRecordsPerFile, out, labels);
     out += kRecordsPerFile * kPixels;
   }
   for (int64_t i = 0; i < count; ++i) ids.push_back(split == Split::test ? kFirstTestId + i : i);

@@ -113,17 +113,20 @@ void read_idx(Bytes input) {
   read_all(*read_mnist(folder.string(), Split::train));
 }
 
-/// Such a file has 30,730,000 bytes: two bytes say by how many it is longer or shorter, two more
-/// in which record the rest of the input lies among zeros, in place of its label and pixels.
+/// A file of two records: two bytes say by how many it is longer or shorter, two more whether the
+/// rest of the input lies at its start or in place of the second record; zeros elsewhere.
 void read_cifar(Bytes input) {
-  constexpr size_t length = 30'730'000, record = 3073;
+  constexpr size_t records = 2, record = 1 + 3 * 32 * 32, length = records * record;
   const auto surplus = static_cast<int16_t>(take_number(input));
-  const size_t start = take_number(input) % (length / record) * record;
-  const fs::path path = write("test_batch.bin", {});
-  fs::resize_file(path, start);
-  std::ofstream(path, std::ios::binary | std::ios::app) << text_of(take(input, length - start));
-  fs::resize_file(path, length + static_cast<size_t>(surplus));
-  read_all(*read_cifar10(path.parent_path().string(), Split::test));
+  const size_t start = take_number(input) % records * record;
+  std::vector<uint8_t> file(length, 0), images(length);
+  const Bytes bytes = take(input, length - start);
+  std::copy(bytes.begin(), bytes.end(), file.begin() + static_cast<std::ptrdiff_t>(start));
+  file.resize(static_cast<size_t>(std::max(0, static_cast<int>(length) + surplus)));
+  std::vector<int64_t> labels;
+  read_cifar10_file(write("test_batch.bin", file), records, images.data(), labels);
+  require(labels.size() == records && *std::max_element(labels.begin(), labels.end()) < 10,
+          "labels in range");
 }
 
 /// A configuration that was taken can be written down, and read again as it was.

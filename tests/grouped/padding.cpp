@@ -5,6 +5,7 @@
 
 #include "tests/device.h"
 #include "tests/grouped/problem.h"
+#include "tests/quick.h"
 
 /// What lies beyond the end of an example joins no micro-batch and changes no norm.
 namespace minnow::test {
@@ -66,7 +67,9 @@ TEST_P(GroupedPadding, WhatItHoldsChangesNoBit) {
 TEST_P(GroupedPadding, MoreOfItChangesNothing) {
   const Problem tight = problem(DType::float64);
   Problem wide = problem(DType::float64);
-  for (int64_t frames : {28, 31, 64, 151}) {
+  const std::vector<int64_t> lengths =
+      quick() ? std::vector<int64_t>{31, 64} : std::vector<int64_t>{28, 31, 64, 151};
+  for (int64_t frames : lengths) {
     pad(wide, frames, NAN);
     for (int64_t b : {1, 3, 7}) {
       for (Strategy strategy : strategies) {

@@ -50,7 +50,8 @@ void write_pictures(const fs::path& path) {
 
 /// AN4's lists, with sines for recordings.
 void write_an4(const fs::path& path) {
-  for (const auto& [split, count] : {std::pair{"train", 40}, {"test", 4}}) {
+  for (const auto& [which, count] : {std::pair{"train", 40}, {"test", 4}}) {
+    const std::string split = which;  // Clang 14 captures no structured binding
     std::string ids, texts;
     for (int i = 0; i < count; ++i) {
       const std::string name = fmt::format("{}{}", split, i);
