@@ -328,7 +328,7 @@ const std::vector<Key>& config_keys() {
          one_of({"f32", "tf32", "bf16"}),
          "of products; bf16: of activations, too. tf32 and bf16 need a GPU"},
         {"threads", [](Config& c) -> Field { return &c.threads; }, up_to(kMostThreads),
-         "processor cores to use; 0: all"},
+         "processor cores to use; 0: OMP_NUM_THREADS, or all"},
     };
     for (const auto& group :
          {model_keys(), data_keys(), speech_keys(), training_keys(), clip_keys(), run_keys()}) {

@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -150,8 +152,11 @@ Outcome Trainer::run() {
   progress_->line(fmt::format(
       "{} {}", resumed_ ? fmt::format("going on after step {} in", step_) : "run folder",
       config_.run.dir));
-  if (const std::string why = why_not_cuda(config_); !why.empty()) {
-    progress_->line("device: cpu, because: " + why);
+  if (!device_.is_cuda()) {
+    const std::string why = why_not_cuda(config_);
+    const int threads = omp_get_max_threads();
+    progress_->line(fmt::format("device: cpu ({} thread{}){}", threads, threads == 1 ? "" : "s",
+                                why.empty() ? "" : ", because: " + why));
   }
   warn_about_data();
   if (step_ < total_steps_) feeder_->start_epoch(epoch_, batch_in_epoch_);

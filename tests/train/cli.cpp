@@ -94,6 +94,24 @@ TEST(Cli, RunFolderHoldsWhatItShould) {
   EXPECT_TRUE(fs::exists(folder / "w.safetensors"));
 }
 
+TEST(Cli, ThreadsAreThoseAskedForOrOfTheEnvironment) {
+  const TemporaryFolder folder;
+  const auto printed = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"train.steps=1", "train.eval_every=0", "device=cpu"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Ended ended = run_minnow(folder.path(), train(all));
+    EXPECT_EQ(ended.status, 0);
+    return ended.err;
+  };
+  const char* const before = std::getenv("OMP_NUM_THREADS");
+  const std::string kept = before == nullptr ? "" : before;
+  setenv("OMP_NUM_THREADS", "3", 1);
+  EXPECT_HAS(printed({"run.dir=a"}), "device: cpu (3 threads)");
+  EXPECT_HAS(printed({"run.dir=b", "threads=1"}), "device: cpu (1 thread)");
+  unsetenv("OMP_NUM_THREADS");
+  if (before != nullptr) setenv("OMP_NUM_THREADS", kept.c_str(), 1);
+}
+
 TEST(Cli, EvalRepeatsTheLastEvaluation) {
   const TemporaryFolder folder;
   const Ended trained =
