@@ -1,6 +1,7 @@
 #include "train/config.h"
 
 #include <fmt/ranges.h>
+#include <omp.h>
 #include <toml++/toml.h>
 
 #include <nlohmann/json.hpp>
@@ -230,13 +231,20 @@ std::string text_of(const Field& field) {
   return std::visit([](const auto* value) { return toml_text(*value); }, field);
 }
 
+/// What OMP_NUM_THREADS says, or else all processors; read before anything can set another number.
+const int threads_at_start = omp_get_max_threads();
+
 }  // namespace
+
+int64_t Config::thread_count() const {
+  return threads > 0 ? threads : threads_at_start;
+}
 
 DatasetConfig Config::dataset() const {
   DatasetConfig set = data.set;
   if (set.image_size == 0) set.image_size = model.vit.image;
   set.cache_bytes = data.cache * kMiB;
-  set.threads = threads;
+  set.threads = thread_count();
   set.speech.augment = data.augment == "speech";
   set.speech.seed = seed;
   set.speech.mean = data.mean;

@@ -85,6 +85,8 @@ struct Config {
     optim.lr = 1e-3;
   }
 
+  /// Processor cores to use: `threads`, or else what OMP_NUM_THREADS says, or all.
+  int64_t thread_count() const;
   DatasetConfig dataset() const;
   OptimizerConfig optimizer() const;
   ClipRule clip_rule() const;

@@ -22,9 +22,6 @@ DataNotes notes_on(const Dataset& dataset) {
 
 namespace {
 
-/// What OMP_NUM_THREADS says, or else all processors; read before anything can set another number.
-const int threads_at_start = omp_get_max_threads();
-
 /// The examples as they are stored. With data.validation, the part of the train split that is held
 /// out, as it is and without draggers, takes the place of the test split.
 std::shared_ptr<const Dataset> open_stored(const Config& config, Split split) {
@@ -293,7 +290,7 @@ Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Ba
 }
 
 void use_threads(const Config& config) {
-  omp_set_num_threads(config.threads > 0 ? static_cast<int>(config.threads) : threads_at_start);
+  omp_set_num_threads(static_cast<int>(config.thread_count()));
 }
 
 }  // namespace minnow

@@ -96,7 +96,7 @@ Tensor output_lengths(const nn::Model& model, const Tensor& lengths);
 Var losses_of(const nn::Model& model, const Config& config, Tape& tape, const Batch& batch,
               int64_t begin, int64_t end);
 
-/// How many processor cores the run takes; config.threads = 0: what OMP_NUM_THREADS says, or all.
+/// Computes with config.thread_count() threads from now on.
 void use_threads(const Config& config);
 
 }  // namespace minnow

@@ -1,7 +1,5 @@
 #include "train/trainer.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -154,7 +152,7 @@ Outcome Trainer::run() {
       config_.run.dir));
   if (!device_.is_cuda()) {
     const std::string why = why_not_cuda(config_);
-    const int threads = omp_get_max_threads();
+    const int64_t threads = config_.thread_count();
     progress_->line(fmt::format("device: cpu ({} thread{}){}", threads, threads == 1 ? "" : "s",
                                 why.empty() ? "" : ", because: " + why));
   }

@@ -119,7 +119,7 @@ void read_cifar(Bytes input) {
   constexpr size_t records = 2, record = 1 + 3 * 32 * 32, length = records * record;
   const auto surplus = static_cast<int16_t>(take_number(input));
   const size_t start = take_number(input) % records * record;
-  std::vector<uint8_t> file(length, 0), images(length);
+  std::vector<uint8_t> file(length, 0), images(records * (record - 1));
   const Bytes bytes = take(input, length - start);
   std::copy(bytes.begin(), bytes.end(), file.begin() + static_cast<std::ptrdiff_t>(start));
   file.resize(static_cast<size_t>(std::max(0, static_cast<int>(length) + surplus)));
