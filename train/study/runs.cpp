@@ -192,8 +192,8 @@ Runs::Going Runs::start_apart(const Run& run) const {
   std::vector<std::string> arguments = train_arguments(dir);
   arguments.insert(arguments.begin(), "train");
   if (run.config.threads == 0) {  // the processors are shared out
-    arguments.push_back(fmt::format(
-        "threads={}", std::max<int64_t>(1, run.config.thread_count() / options_.jobs)));
+    arguments.push_back(
+        fmt::format("threads={}", std::max<int64_t>(1, run.config.thread_count() / options_.jobs)));
   }
   return {&run, Child(std::move(arguments), dir / kLog)};
 }
