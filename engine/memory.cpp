@@ -39,6 +39,7 @@ class Allocator {
     std::byte* block = take_locked(size);
     stats_.in_use += size;
     stats_.peak = std::max(stats_.peak, stats_.in_use);
+    most_in_use_ = std::max(most_in_use_, stats_.in_use);
     return block;
   }
 
@@ -80,8 +81,8 @@ class Allocator {
       blocks.pop_back();
       return block;
     }
-    const int64_t peak = std::max(stats_.peak, stats_.in_use + size);
-    if (stats_.reserved + size > 2 * peak) release_locked();
+    const int64_t most = std::max(most_in_use_, stats_.in_use + size);
+    if (stats_.reserved + size > 2 * most) release_locked();
     void* block = source_.take(size);
     if (block == nullptr) {
       release_locked();  // blocks of other sizes may stand in the way
@@ -103,6 +104,7 @@ class Allocator {
   Source source_;
   std::mutex mutex_;
   MemoryStats stats_;
+  int64_t most_in_use_ = 0;  ///< ever: who resets stats_.peak to measure must not lose kept blocks
   std::unordered_map<int64_t, std::vector<std::byte*>> free_;
 };
 

@@ -30,8 +30,9 @@ class ParamGrad {
                             bool accumulate) const = 0;
   /// The rows of a group's product, on average: writing the K group gradients costs less than
   /// forming them a second time where they are tau or more, on a machine where a product of tau
-  /// rows takes as long as moving its result (see grouped_backward.h). Infinity where writing
-  /// always costs less, 0 where it never does.
+  /// rows takes as long as moving its result (see grouped_backward.h). Fewer than there are where
+  /// the result takes longer to move than a product's. Infinity where writing always costs less, 0
+  /// where it never does.
   virtual double rows(const Grouping& groups) const = 0;
 };
 

@@ -9,9 +9,11 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "kernels/launch.h"
+#include "kernels/reduce.h"
 
 namespace minnow::cpu {
 namespace {
@@ -74,21 +76,23 @@ class Plan {
   /// `in`: the two arrays read; `out`: the one written, all as they lie in a tensor.
   void run(const float* in0, const float* in1, float* out, Room& room) const {
     dnnl::stream stream(processor());
-    const dnnl::memory first = arranged(0, in0, stream, room);
-    const dnnl::memory second = arranged(1, in1, stream, room);
     const bool direct = library_[2] == plain_[2];
-    const dnnl::memory third(library_[2], processor(),
-                             direct ? out : room.at(2, library_[2].get_size()));
-    const dnnl::memory scratch(scratch_, processor(), room.at(3, scratch_.get_size()));
-    kernel_.execute(stream, {{names_[0], first},
-                             {names_[1], second},
-                             {names_[2], third},
-                             {DNNL_ARG_SCRATCHPAD, scratch}});
+    const dnnl::memory result = compute(in0, in1, direct ? out : result_room(room), stream, room);
     if (!direct) {
       const dnnl::memory target(plain_[2], processor(), out);
-      orders_[2]->execute(stream, {{DNNL_ARG_FROM, third}, {DNNL_ARG_TO, target}});
+      orders_[2]->execute(stream, {{DNNL_ARG_FROM, result}, {DNNL_ARG_TO, target}});
     }
     stream.wait();
+  }
+
+  /// What run() writes, in the library's order, and zeros where that fills up a block of channels;
+  /// valid until the next run.
+  std::span<const float> run_in_blocks(const float* in0, const float* in1, Room& room) const {
+    dnnl::stream stream(processor());
+    float* result = result_room(room);
+    compute(in0, in1, result, stream, room);
+    stream.wait();
+    return {result, library_[2].get_size() / sizeof(float)};
   }
 
  private:
@@ -107,6 +111,21 @@ class Plan {
                                                 processor(), out ? plain_[i] : library_[i]);
       orders_[i] = dnnl::reorder(order);
     }
+  }
+
+  float* result_room(Room& room) const { return room.at(2, library_[2].get_size()); }
+
+  dnnl::memory compute(const float* in0, const float* in1, float* result, dnnl::stream& stream,
+                       Room& room) const {
+    const dnnl::memory first = arranged(0, in0, stream, room);
+    const dnnl::memory second = arranged(1, in1, stream, room);
+    dnnl::memory third(library_[2], processor(), result);
+    const dnnl::memory scratch(scratch_, processor(), room.at(3, scratch_.get_size()));
+    kernel_.execute(stream, {{names_[0], first},
+                             {names_[1], second},
+                             {names_[2], third},
+                             {DNNL_ARG_SCRATCHPAD, scratch}});
+    return third;
   }
 
   dnnl::memory arranged(size_t i, const float* data, dnnl::stream& stream, Room& room) const {
@@ -239,17 +258,23 @@ bool suits(const ConvShape& s) {
          s.out_area() > 0;
 }
 
-/// Calls run(plan, first example, examples) for some examples of the batch at a time, so that what
-/// is rearranged takes little memory; false, and nothing has been run, where a part has no plan.
+/// Examples that pass through the library at a time, so that what is rearranged takes little
+/// memory.
+int64_t examples_at_a_time(const ConvShape& shape) {
+  constexpr int64_t most = int64_t{1} << 22;  // elements of x and y
+  const int64_t each =
+      shape.channels * shape.height * shape.width + shape.filters * shape.out_area();
+  return std::max<int64_t>(most / each, omp_get_max_threads());
+}
+
+/// Calls run(plan, first example, examples) for some examples of the batch at a time; false, and
+/// nothing has been run, where a part has no plan.
 /// Kernels do not throw across threads: what the library throws ends the program.
 template <class F>
 bool for_each_part(Pass pass, const ConvShape& shape, F run) {
   if (!suits(shape)) return false;
   const OwnThreadOnly guard;
-  constexpr int64_t most = int64_t{1} << 22;  // elements of x and y
-  const int64_t each =
-      shape.channels * shape.height * shape.width + shape.filters * shape.out_area();
-  const int64_t part_batch = std::max<int64_t>(most / each, omp_get_max_threads());
+  const int64_t part_batch = examples_at_a_time(shape);
   const auto plan_at = [&](int64_t begin) {
     ConvShape part = shape;
     part.batch = std::min(part_batch, shape.batch - begin);
@@ -324,6 +349,15 @@ bool library_weight_sum(const ConvShape& shape, const float* x, const float* gy,
     parallel_for(size, element_grain, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) sum[i] = fresh[i] + keep * sum[i];
     });
+  });
+}
+
+bool library_weight_sumsq(const ConvShape& shape, const float* x, const float* gy, double& sumsq) {
+  // The norm of a sum of parts is not to be had from theirs.
+  if (!suits(shape) || shape.batch > examples_at_a_time(shape)) return false;
+  return for_each_part(Pass::weight, shape, [&](const Plan& plan, int64_t, int64_t) {
+    const auto gradient = plan.run_in_blocks(x, gy, library().room);
+    sumsq = sum_of_squares(std::ssize(gradient), gradient.data());
   });
 }
 

@@ -17,5 +17,9 @@ bool library_backward(const ConvShape& shape, const float* gy, const float* w, f
 /// `factor` is not null, + beta * sum. No factor may be 0.
 bool library_weight_sum(const ConvShape& shape, const float* x, const float* gy,
                         const float* factor, float beta, float* sum);
+/// sumsq = the squared norm of the gradient of the weight over the shape's batch, taken while it
+/// lies as the library writes it: putting it into a tensor's order can take longer than computing
+/// it.
+bool library_weight_sumsq(const ConvShape& shape, const float* x, const float* gy, double& sumsq);
 
 }  // namespace minnow::cpu

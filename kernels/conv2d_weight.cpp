@@ -179,6 +179,11 @@ void conv_group_sumsq(const ConvShape& shape, const Segments& segments, const T*
   const Problem<T> p{shape, x, gy};
   const T* whole = nullptr;
   for_each_group(groups, [&](int64_t j, bool spread) {
+    if constexpr (std::is_same_v<T, float>) {
+      ConvShape mine = shape;
+      mine.batch = bounds[j + 1] - bounds[j];
+      if (library_weight_sumsq(mine, p.image(bounds[j]), p.gradient(bounds[j]), sumsq[j])) return;
+    }
     std::vector<T> sum(static_cast<size_t>(p.size()));
     const auto add_up = spread ? add_range_parallel<T> : add_range<T>;
     add_up(p, bounds[j], bounds[j + 1], whole, T(0), sum.data());

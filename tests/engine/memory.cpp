@@ -83,6 +83,16 @@ TEST_F(Memory, PeakIsTheHighWaterMark) {
   EXPECT_EQ(since(before_).peak, 1 << 16);
 }
 
+TEST_F(Memory, MeasuringThePeakKeepsFreedBlocks) {
+  if (!keeps_blocks()) GTEST_SKIP() << "emulated device memory is never kept";
+  // Far more than is in use: the cache gives blocks back when it holds twice the most that was.
+  allocate(3 * before_.in_use + (1 << 20), test_device()).reset();
+  const int64_t reserved = memory_stats(test_device()).reserved;
+  reset_peak_memory(test_device());
+  const auto other = allocate(1 << 16, test_device());
+  EXPECT_EQ(memory_stats(test_device()).reserved, reserved + (1 << 16));
+}
+
 TEST_F(Memory, ReleaseReturnsWhatIsNotInUse) {
   if (!keeps_blocks()) GTEST_SKIP() << "emulated device memory is never kept";
   const auto kept = allocate(1 << 16, test_device());

@@ -3,7 +3,10 @@
 #include <cmath>
 #include <map>
 
+#include "tests/device.h"
 #include "tests/grouped/problem.h"
+#include "tests/op_case.h"
+#include "tests/op_run.h"
 
 // What GroupedOptions::observe hears.
 namespace minnow::test {
@@ -51,6 +54,28 @@ TEST(Treatments, AreThoseOfTheRowsOfAMicroBatch) {
     }
     EXPECT_GE(dense, 4);  // of each block
   }
+}
+
+// As tau would have it, and on a CPU the larger one only if that pays for rearranging it, too.
+TEST(Treatments, OfConvolutionsCountTheRearrangementOfLargeGradients) {
+  Sample sample;
+  sample.inputs = {{2, 64, 4, 4}};
+  sample.parameters = {{256, 64, 3, 3}, {16, 256, 3, 3}};
+  sample.forward = [](Tape&, const Vars& v, const ParameterRefs& p, int64_t, int64_t) {
+    const Conv2dOptions options{.padding = 1};
+    return conv2d(conv2d(v[0], *p[0], nullptr, options), *p[1], nullptr, options);
+  };
+  OpRun run(sample, DType::float32);
+  std::vector<Seen> seen;
+  ClipState state;
+  clipped_gradient(run.parameter_list(), Grouping::runs(2, 1), run.loss_fn(), {.rule = Rule::min},
+                   state, {.tau = 16, .observe = [&](const Treatment& t) {
+                             seen.push_back({t.rows, t.instantiated});
+                           }});
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].rows, 16);  // the last layer's, which comes first
+  EXPECT_TRUE(seen[0].instantiated);
+  EXPECT_EQ(seen[1].instantiated, test_device().is_cuda());
 }
 
 TEST(Treatments, AreNoneWhereMicroBatchesAreAlone) {
