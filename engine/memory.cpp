@@ -64,6 +64,7 @@ class Allocator {
   void release() {
     std::lock_guard lock(mutex_);
     release_locked();
+    most_in_use_ = stats_.in_use;
   }
 
  private:
@@ -104,7 +105,8 @@ class Allocator {
   Source source_;
   std::mutex mutex_;
   MemoryStats stats_;
-  int64_t most_in_use_ = 0;  ///< ever: who resets stats_.peak to measure must not lose kept blocks
+  /// Since release(); who resets stats_.peak to measure must not lose kept blocks.
+  int64_t most_in_use_ = 0;
   std::unordered_map<int64_t, std::vector<std::byte*>> free_;
 };
 
