@@ -268,8 +268,8 @@ int64_t examples_at_a_time(const ConvShape& shape) {
 }
 
 /// Calls run(plan, first example, examples) for some examples of the batch at a time; false, and
-/// nothing has been run, where a part has no plan.
-/// Kernels do not throw across threads: what the library throws ends the program.
+/// nothing has been run, where a part has no plan. Kernels do not throw across threads: what the
+/// library throws ends the program.
 template <class F>
 bool for_each_part(Pass pass, const ConvShape& shape, F run) {
   if (!suits(shape)) return false;
