@@ -285,7 +285,9 @@ std::vector<Key> run_keys() {
 
 #undef FIELD
 
-int64_t edit_distance(std::string_view a, std::string_view b) {
+/// `most` where it is that or more, as the lengths may tell at once.
+int64_t edit_distance(std::string_view a, std::string_view b, int64_t most) {
+  if (std::abs(std::ssize(a) - std::ssize(b)) >= most) return most;
   std::vector<int64_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), 0);
   for (size_t i = 0; i < a.size(); ++i) {
@@ -295,7 +297,7 @@ int64_t edit_distance(std::string_view a, std::string_view b) {
       diagonal = std::exchange(row[j + 1], std::min({row[j] + 1, row[j + 1] + 1, replaced}));
     }
   }
-  return row.back();
+  return std::min(row.back(), most);
 }
 
 std::string_view last_part(std::string_view name) {
@@ -350,9 +352,9 @@ std::string nearest_key(std::string_view name) {
   std::string nearest;
   auto least = static_cast<int64_t>(std::max<size_t>(2, name.size() / 3)) + 1;
   for (const Key& key : config_keys()) {
-    // `lr` alone, or in another section, means optim.lr.
-    const int64_t distance =
-        last_part(key.name) == last_part(name) ? 1 : edit_distance(name, key.name);
+    // `lr` alone, or in another section, means optim.lr, and `epoch` train.epochs.
+    const int64_t end = 1 + edit_distance(last_part(name), last_part(key.name), least);
+    const int64_t distance = std::min(end, edit_distance(name, key.name, least));
     if (distance < least) {
       least = distance;
       nearest = key.name;

@@ -101,6 +101,8 @@ TEST(Config, ResumeIsABooleanOrAPath) {
 
 TEST(Config, UnknownKeysNameTheNearest) {
   expect_error([] { with({"optim.lrr=1"}); }, {"no key optim.lrr", "did you mean optim.lr?"});
+  expect_error([] { with({"epoch=1"}); }, {"no key epoch", "did you mean train.epochs?"});
+  expect_error([] { with({"foo=1"}); }, {"no key foo", "lists them all"});
   expect_error([] { with({"lr=1"}); }, {"no key lr", "optim.lr"});
   expect_error([] { with({"clip.microbatch=1"}); }, {"clip.micro_batch"});
   expect_error([] { with({"train.lr=1"}); }, {"optim.lr"});
