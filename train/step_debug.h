@@ -15,7 +15,8 @@ class StepDebug {
   void note(const Treatment& treatment);
   /// "step 7: inputs [16, 304, 80], 4.6 % of them padding; 4 micro-batches, tau 32: 61 parameters
   /// instantiated, 30 of them of 104 .. 2812 rows; 1 norm-only of 26 rows". A parameter is in both
-  /// counts where waves differ, and in none where every micro-batch was computed alone.
+  /// counts where waves differ, and in none where every micro-batch was computed alone. Rows are as
+  /// ParamGrad::rows counts them.
   std::string line(int64_t step, const Batch& batch, const Grouping& groups, double tau) const;
 
  private:
