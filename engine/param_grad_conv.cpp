@@ -53,8 +53,10 @@ class ConvProduct final : public ParamGrad {
     // only its norm is wanted. Layers of ResNets, timed both ways on 2 AVX-512 cores, break even at
     // 2.1 to 2.5 tau where that goes through memory, and at 1.4 where the cache holds it.
     constexpr int64_t outgrows_cache = 512 << 10;
-    const int64_t bytes = shape_.filters * shape_.taps() * static_cast<int64_t>(sizeof(float));
-    const bool rearranged = g_.device().is_cpu() && !shape_.pointwise() && bytes > outgrows_cache;
+    const bool by_library = g_.device().is_cpu() && g_.dtype() == DType::float32 &&
+                            shape_.groups == 1 && !shape_.pointwise();
+    const bool rearranged =
+        by_library && shape_.filters * shape_.taps() * size_of(g_.dtype()) > outgrows_cache;
     return rearranged ? rows / 2.5 : rows;
   }
 

@@ -258,23 +258,19 @@ bool suits(const ConvShape& s) {
          s.out_area() > 0;
 }
 
-/// Examples that pass through the library at a time, so that what is rearranged takes little
-/// memory.
-int64_t examples_at_a_time(const ConvShape& shape) {
+/// Calls run(plan, first example, examples) for some examples of the batch at a time, so that what
+/// is rearranged takes little memory; false, and nothing has been run, where a part has no plan, or
+/// where there would be several parts although `whole` is asked for. Kernels do not throw across
+/// threads: what the library throws ends the program.
+template <class F>
+bool for_each_part(Pass pass, const ConvShape& shape, F run, bool whole = false) {
+  if (!suits(shape)) return false;
+  const OwnThreadOnly guard;
   constexpr int64_t most = int64_t{1} << 22;  // elements of x and y
   const int64_t each =
       shape.channels * shape.height * shape.width + shape.filters * shape.out_area();
-  return std::max<int64_t>(most / each, omp_get_max_threads());
-}
-
-/// Calls run(plan, first example, examples) for some examples of the batch at a time; false, and
-/// nothing has been run, where a part has no plan. Kernels do not throw across threads: what the
-/// library throws ends the program.
-template <class F>
-bool for_each_part(Pass pass, const ConvShape& shape, F run) {
-  if (!suits(shape)) return false;
-  const OwnThreadOnly guard;
-  const int64_t part_batch = examples_at_a_time(shape);
+  const int64_t part_batch = std::max<int64_t>(most / each, omp_get_max_threads());
+  if (whole && part_batch < shape.batch) return false;
   const auto plan_at = [&](int64_t begin) {
     ConvShape part = shape;
     part.batch = std::min(part_batch, shape.batch - begin);
@@ -353,12 +349,12 @@ bool library_weight_sum(const ConvShape& shape, const float* x, const float* gy,
 }
 
 bool library_weight_sumsq(const ConvShape& shape, const float* x, const float* gy, double& sumsq) {
-  // The norm of a sum of parts is not to be had from theirs.
-  if (!suits(shape) || shape.batch > examples_at_a_time(shape)) return false;
-  return for_each_part(Pass::weight, shape, [&](const Plan& plan, int64_t, int64_t) {
+  const auto run = [&](const Plan& plan, int64_t, int64_t) {
     const auto gradient = plan.run_in_blocks(x, gy, library().room);
     sumsq = sum_of_squares(std::ssize(gradient), gradient.data());
-  });
+  };
+  // The norm of a sum of parts is not to be had from theirs.
+  return for_each_part(Pass::weight, shape, run, true);
 }
 
 }  // namespace minnow::cpu

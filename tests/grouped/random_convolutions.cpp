@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cmath>
 
@@ -169,6 +170,40 @@ TEST(RandomConvolutions, WeightedSumsPassOverGroupsWithoutWeight) {
     x.slice(2, 6).fill(std::nan(""));
     EXPECT_EQ(sum_of(first), clean);
     x.copy_from(random_normal({7, 8, 6, 6}, 1, DType::float32));
+  }
+}
+
+/// Two pictures so large that the library takes them one by one inside of a parallel region: their
+/// norm is that of the sum. Everything is constant, so that sums are whole numbers below 2^24.
+TEST(RandomConvolutions, NormsOfLargePicturesAreThoseOfTheirSum) {
+  const int64_t examples = 4, channels = 16, side = 512;
+  const ConvShape shape{.batch = examples,
+                        .channels = channels,
+                        .height = side,
+                        .width = side,
+                        .filters = 1,
+                        .kernel_h = 3,
+                        .kernel_w = 3,
+                        .padding = 1};
+  const Tensor x = Tensor::empty({examples, channels, side, side}, DType::float32);
+  for (int64_t e = 0; e < examples; ++e) x.slice(e, e + 1).fill(static_cast<double>(e + 1));
+  const Tensor g = Tensor::full({examples, 1, side, side}, 1, DType::float32);
+  const int64_t bounds[] = {0, 2, 4};
+  std::vector<double> sumsq(2);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(2);  // as many as groups: each is one thread's
+  cpu::conv_group_sumsq<float>(shape, {2, bounds, bounds}, x.data<float>(), g.data<float>(),
+                               sumsq.data());
+  omp_set_num_threads(threads);
+  for (int j = 0; j < 2; ++j) {
+    double expected = 0;
+    for (int tap = 0; tap < 9; ++tap) {
+      const int64_t rows = tap / 3 == 1 ? side : side - 1, columns = tap % 3 == 1 ? side : side - 1;
+      const auto sum = static_cast<double>((j == 0 ? 1 + 2 : 3 + 4) * rows * columns);
+      expected += channels * sum * sum;
+    }
+    // Squares are rounded, and so is each sum of 144 of them.
+    EXPECT_NEAR(sumsq[j], expected, 145 * 0x1p-24 * expected);
   }
 }
 
